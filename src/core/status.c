@@ -143,7 +143,10 @@ static void add_consuming(struct line *l, const struct status_input *in)
 	struct totals t = sum(in);
 
 	if (t.tasks == 0) {
-		add(l, "standing by: other members of the group have all partitions");
+		/* Out of Kafka's reach nobody knows who has them. */
+		add(l, who_waits(in)
+				? "no partition is assigned to us"
+				: "standing by: other members of the group have all partitions");
 		return;
 	}
 	add(l, "consuming %d/%d partitions", t.consuming, t.partitions);

@@ -224,7 +224,7 @@ enum wait_cause task_database_cause(const struct error *err)
 		return WAIT_DATABASE; /* no answer at all */
 	if (!strncmp(s, "28", 2) || !strncmp(s, "3D", 2) || !strncmp(s, "42", 2))
 		return WAIT_ENVIRONMENT;
-	if (!strncmp(s, "40", 2) || !strncmp(s, "55", 2) || !strcmp(s, "57014"))
+	if (!strncmp(s, "40", 2) || !strncmp(s, "55", 2))
 		return WAIT_ROW_LOCK;
 	return WAIT_DATABASE;
 }

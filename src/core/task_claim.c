@@ -141,53 +141,83 @@ void task_step_survey(struct task *t)
 
 /* ---- position -------------------------------------------------------------------------------- */
 
-/* Is the log still the one our progress was written for? false: the task has been stopped or waits.
+/*
+ * What is asked before a partition is read: each question true, or the task has been stopped or
+ * waits.
  */
-static bool may_go_on(struct task *t, const struct source_offsets *o)
+
+/* A record that kills us each time; kills with nothing to decide say nothing. */
+static bool survives(struct task *t, const struct source_offsets *o)
 {
 	struct worker *w = t->worker;
 	struct error err = {0};
 	int64_t ms = -1;
 
-	if (t->unclean_claims > UNCLEAN_STOP && t->next_offset < o->high) {
-		task_stop(t, true,
-			"the daemon ended %" PRId32 " times without releasing the partition at offset "
-			"%" PRId64 ": a record there may crash it; look at the record and the core, "
-			"then: ticketpayctl resume --partition %" PRId32,
-			t->unclean_claims, t->next_offset, t->partition);
+	if (t->unclean_claims <= UNCLEAN_STOP || t->next_offset >= o->high)
+		return true;
+	if (w->ops.source->timestamp_at(
+		    w->ops.source_self, t->partition, t->next_offset, &ms, &err) != RESULT_OK) {
+		task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
 		return false;
 	}
-	if (t->next_offset < o->low) {
-		task_stop(t, true,
-			"records %" PRId64 " to %" PRId64
-			" were deleted by retention before they were "
-			"decided; to go on with what is left: ticketpayctl progress seek --partition "
-			"%" PRId32 " --to earliest",
-			t->next_offset, o->low - 1, t->partition);
-		return false;
-	}
-	if (t->next_offset > o->high) {
-		int64_t now = worker_now(w);
+	if (ms < 0)
+		return true; /* no record: the marker behind a transaction */
+	task_stop(t, true,
+		"the daemon ended %" PRId32
+		" times without releasing the partition at offset %" PRId64
+		": a record there may crash it; look at the record and the core, then: ticketpayctl "
+		"resume --partition %" PRId32,
+		t->unclean_claims, t->next_offset, t->partition);
+	return false;
+}
 
-		if (t->above_high_us == 0)
-			t->above_high_us = now;
-		if (now - t->above_high_us < (int64_t)ABOVE_HIGH_S * 1000000) {
-			fail(&err, RESULT_RETRY, 0,
-				"next_offset %" PRId64 " is above the log's end %" PRId64
-				": asking again for %d s, then the partition is stopped",
-				t->next_offset, o->high, ABOVE_HIGH_S);
-			task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
-			return false;
-		}
+static bool is_retained(struct task *t, const struct source_offsets *o)
+{
+	if (t->next_offset >= o->low)
+		return true;
+	task_stop(t, true,
+		"records %" PRId64 " to %" PRId64
+		" were deleted by retention before they were decided; to go on with what is left: "
+		"ticketpayctl progress seek --partition %" PRId32 " --to earliest",
+		t->next_offset, o->low - 1, t->partition);
+	return false;
+}
+
+static bool is_within_log(struct task *t, const struct source_offsets *o)
+{
+	int64_t now = worker_now(t->worker);
+	struct error err = {0};
+
+	if (t->next_offset <= o->high) {
 		t->above_high_us = 0;
-		task_stop(t, true,
-			"next_offset %" PRId64 " is above the log's end %" PRId64 ": the topic was "
-			"recreated or has lost records; to begin anew: ticketpayctl progress seek "
-			"--partition %" PRId32 " --to earliest",
-			t->next_offset, o->high, t->partition);
+		return true;
+	}
+	if (t->above_high_us == 0)
+		t->above_high_us = now;
+	if (now - t->above_high_us < (int64_t)ABOVE_HIGH_S * 1000000) {
+		fail(&err, RESULT_RETRY, 0,
+			"next_offset %" PRId64 " is above the log's end %" PRId64
+			": asking again for %d s, then the partition is stopped",
+			t->next_offset, o->high, ABOVE_HIGH_S);
+		task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
 		return false;
 	}
 	t->above_high_us = 0;
+	task_stop(t, true,
+		"next_offset %" PRId64 " is above the log's end %" PRId64
+		": the topic was recreated or has lost records; to begin anew: ticketpayctl progress "
+		"seek --partition %" PRId32 " --to earliest",
+		t->next_offset, o->high, t->partition);
+	return false;
+}
+
+/* The record before ours, while it is retained, is still the one that was decided. */
+static bool is_same_log(struct task *t, const struct source_offsets *o)
+{
+	struct worker *w = t->worker;
+	struct error err = {0};
+	int64_t ms = -1;
+
 	if (t->last_record_at_ms < 0 || t->next_offset - 1 < o->low)
 		return true;
 	if (w->ops.source->timestamp_at(
@@ -195,16 +225,14 @@ static bool may_go_on(struct task *t, const struct source_offsets *o)
 		task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
 		return false;
 	}
-	if (ms >= 0 && ms != t->last_record_at_ms) {
-		task_stop(t, true,
-			"record %" PRId64
-			" is not the one that was decided (another timestamp): the "
-			"topic was recreated; to begin anew: ticketpayctl progress seek --partition "
-			"%" PRId32 " --to earliest",
-			t->next_offset - 1, t->partition);
-		return false;
-	}
-	return true;
+	if (ms < 0 || ms == t->last_record_at_ms)
+		return true;
+	task_stop(t, true,
+		"record %" PRId64
+		" is not the one that was decided (another timestamp): the topic was recreated; to "
+		"begin anew: ticketpayctl progress seek --partition %" PRId32 " --to earliest",
+		t->next_offset - 1, t->partition);
+	return false;
 }
 
 /* The operator's seek counts, not what Kafka has: tell Kafka, then the database that we did. */
@@ -261,7 +289,7 @@ void task_step_position(struct task *t)
 		task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
 		return;
 	}
-	if (!may_go_on(t, &o))
+	if (!survives(t, &o) || !is_retained(t, &o) || !is_within_log(t, &o) || !is_same_log(t, &o))
 		return;
 
 	t->expected = start_of(t, &o);

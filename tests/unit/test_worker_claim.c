@@ -242,7 +242,7 @@ static void a_missing_right_is_a_persons_to_put_right(void **state)
 
 static void a_row_that_others_keep_locked_is_a_row_lock(void **state)
 {
-	static const char *const states[] = {"40P01", "55P03", "57014"};
+	static const char *const states[] = {"40P01", "55P03", "55006"};
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
