@@ -228,6 +228,25 @@ static void a_letter_of_an_older_topic_is_in_no_ones_way(void **state)
 	assert_int_equal(batch_record(b, 1)->verdict, VERDICT_SILENT);
 }
 
+/* An operator sought back over it: its outcome is told the same once more. */
+static void a_record_parked_before_keeps_the_time_of_its_letter(void **state)
+{
+	struct pg_ledger *l = *state;
+	struct progress p = claim(l, 0);
+	struct error err = {0};
+	CLEANUP(batch_done_ptr) struct batch *b = BATCH(&p, 0, 0, "x", event("o-1", "k", 1, 1), "y");
+
+	batch_slice(b, 0, 2);
+	OK(decide_all(l, b, &err));
+	sql("UPDATE dead_letter SET parked_at = 'epoch'::timestamptz + interval '5 s'");
+	sql("UPDATE consumer_progress SET next_offset = 0");
+	batch_slice(b, 0, 3);
+	OK(decide_all(l, b, &err));
+	assert_int_equal(batch_record(b, 0)->decided_at_us, 5000000);
+	assert_int_equal(batch_record(b, 2)->decided_at_us, b->decided_at_us);
+	assert_sql("2", "SELECT count(*) FROM dead_letter");
+}
+
 static void what_existed_is_marked_and_read(void **state)
 {
 	struct pg_ledger *l = *state;
@@ -444,6 +463,7 @@ int main(void)
 		CASE(a_letter_keeps_every_byte),
 		CASE(a_letter_names_the_order_if_it_could_be_read),
 		CASE(a_letter_of_an_older_topic_is_in_no_ones_way),
+		CASE(a_record_parked_before_keeps_the_time_of_its_letter),
 		CASE(what_existed_is_marked_and_read),
 		CASE(the_same_slice_again_changes_nothing_but_progress),
 		CASE(a_batch_of_letters_needs_no_stock),
