@@ -91,16 +91,24 @@ void task_free(struct task *t)
 
 /* ---- log --------------------------------------------------------------------------------- */
 
+struct log_entry task_log_entry(
+	const struct task *t, enum log_level level, enum log_event event, const char *text)
+{
+	struct log_entry e = log_entry(level, event, text);
+
+	e.topic = t->worker->config.topic;
+	e.partition = t->partition;
+	e.attempt = t->attempt;
+	return e;
+}
+
 __attribute__((format(printf, 6, 0))) static void log_with(struct task *t, enum log_level level,
 	enum log_event event, const struct error *err, bool slice, const char *format, va_list ap)
 {
 	char text[512] = "";
-	struct log_entry e = log_entry(level, event, text);
+	struct log_entry e = task_log_entry(t, level, event, text);
 
 	vsnprintf(text, sizeof(text), format, ap);
-	e.topic = t->worker->config.topic;
-	e.partition = t->partition;
-	e.attempt = t->attempt;
 	if (err)
 		e.sqlstate = err->sqlstate;
 	if (slice && t->work->length > 0) {

@@ -148,6 +148,9 @@ void task_recovered(struct task *t);
 void task_stop(struct task *t, bool write, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 enum wait_cause task_database_cause(const struct error *err);
+/* An entry that names the task's topic and partition. */
+struct log_entry task_log_entry(
+	const struct task *t, enum log_level level, enum log_event event, const char *text);
 void task_log(struct task *t, enum log_level level, enum log_event event, const struct error *err,
 	const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The same with the slice's batch, offsets and duration. */

@@ -227,27 +227,40 @@ void task_step_write(struct task *t)
 
 /* ---- after COMMIT -------------------------------------------------------------------------- */
 
+static void show_dead_letter(struct task *t, const struct tally *tally, const struct record *r)
+{
+	bool conflict = r->verdict == VERDICT_CONFLICT;
+	char text[512] = "";
+	struct log_entry e = task_log_entry(t, LOG_LEVEL_WARNING, LOG_EVENT_REFUSED, text);
+
+	e.batch_id = t->work->id;
+	e.first_offset = e.last_offset = r->offset;
+	e.reason = refusal_name(conflict ? REFUSAL_ORDER_CONFLICT : r->refusal);
+	if (r->event.fields & EVENT_ORDER_ID)
+		e.order_id = r->event.order_id.data; /* terminated: the arena's copy is */
+	snprintf(text, sizeof(text),
+		"%" PRId64 " of %zu records became dead letters, the first at offset %" PRId64
+		": %s%s%s",
+		tally->refused + tally->conflicts, t->work->length, r->offset, e.reason,
+		r->detail[0] ? " " : "", r->detail);
+	t->worker->ops.log.ops->write(t->worker->ops.log.self, &e);
+}
+
+/* One example now and then: a storm of bad records must not become one of log lines. */
 static void show_refused(struct task *t, const struct tally *tally)
 {
 	int64_t now = worker_now(t->worker);
-	const struct batch *b = t->work;
 
 	if (tally->refused + tally->conflicts == 0 || now < t->example_due_us)
 		return;
 	t->example_due_us = now + EXAMPLE_US;
-	for (size_t i = 0; i < b->length; i++) {
-		const struct record *r = batch_record(b, i);
-		bool conflict = r->verdict == VERDICT_CONFLICT;
+	for (size_t i = 0; i < t->work->length; i++) {
+		const struct record *r = batch_record(t->work, i);
 
-		if (!conflict && r->verdict != VERDICT_REFUSED)
-			continue;
-		task_log_slice(t, LOG_LEVEL_WARNING, LOG_EVENT_REFUSED, NULL,
-			"%" PRId64
-			" of %zu records became dead letters, the first at offset %" PRId64
-			": %s %s",
-			tally->refused + tally->conflicts, b->length, r->offset,
-			refusal_name(conflict ? REFUSAL_ORDER_CONFLICT : r->refusal), r->detail);
-		return;
+		if (r->verdict == VERDICT_CONFLICT || r->verdict == VERDICT_REFUSED) {
+			show_dead_letter(t, tally, r);
+			return;
+		}
 	}
 }
 
