@@ -56,6 +56,12 @@ struct position {
 	int64_t offset;     /* the next to fetch */
 };
 
+/* What timestamp_at() answers in place of a timestamp. */
+enum {
+	TIMESTAMP_NONE = -1, /* that offset holds no record (any more), or one without a timestamp */
+	TIMESTAMP_END = -2,  /* and no later one does */
+};
+
 struct source_ops {
 	/* Do both topics exist? OK, RETRY (err names the missing one or the unreachable brokers), or
 	 * FATAL for what no waiting heals. ret: partitions of `topic`. */
@@ -67,8 +73,7 @@ struct source_ops {
 	/* Ask the servers; all three numbers are real or the call fails with RETRY. */
 	enum result (*offsets)(void *self, int32_t partition, struct source_offsets *ret,
 		struct error *err);
-	/* The timestamp of the record at `offset`, for a topic that was recreated. *ret -1: that
-	 * offset holds no record (any more), or one without a timestamp. */
+	/* The timestamp of the record at `offset`, or a TIMESTAMP_ constant. */
 	enum result (*timestamp_at)(void *self, int32_t partition, int64_t offset, int64_t *ret_ms,
 		struct error *err);
 	/* Fetch exactly these from now on; none of them stays paused. */

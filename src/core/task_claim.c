@@ -160,8 +160,8 @@ static bool survives(struct task *t, const struct source_offsets *o)
 		task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
 		return false;
 	}
-	if (ms < 0)
-		return true; /* no record: the marker behind a transaction */
+	if (ms == TIMESTAMP_END)
+		return true; /* nothing to decide, only the marker behind a transaction */
 	task_stop(t, true,
 		"the daemon ended %" PRId32
 		" times without releasing the partition at offset %" PRId64

@@ -205,8 +205,11 @@ void worker_poll(struct worker *w)
 
 	struct source_event e = {.kind = SOURCE_RECORD};
 
-	for (size_t i = 0; i < w->task_count; i++)
+	for (size_t i = 0; i < w->task_count; i++) {
 		task_before_poll(w->tasks[i]);
+		/* A rebalance may be met now: what is delivered should not be published again. */
+		(void)task_commit_if_due(w->tasks[i]);
+	}
 	w->polled_us = now;
 	for (int64_t n = 0; e.kind == SOURCE_RECORD && n < 2 * w->config.max_events; n++) {
 		struct error err = {0};

@@ -142,9 +142,12 @@ static bool read_timestamp(rd_kafka_t *rk, int64_t offset, int64_t deadline_us, 
 		rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
 		int64_t timestamp_ms = m->err ? -1 : rd_kafka_message_timestamp(m, &type);
 
-		*ret_ms = m->err || m->offset != offset || type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
-				  ? -1
-				  : timestamp_ms;
+		if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+			*ret_ms = TIMESTAMP_END;
+		else if (m->err || m->offset != offset || type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
+			*ret_ms = TIMESTAMP_NONE;
+		else
+			*ret_ms = timestamp_ms;
 		return true;
 	}
 }

@@ -27,7 +27,7 @@ enum result kafka_query_offsets(struct kafka_client *c, const char *topic, int32
  * member's own stream is not disturbed).
  *
  * conf:  of role READER; copied
- * ret:   -1 when that offset holds no record, or one without a timestamp
+ * ret:   or TIMESTAMP_NONE, TIMESTAMP_END (core/ops.h)
  */
 enum result kafka_query_timestamp(const struct rd_kafka_conf_s *conf, struct logger log,
 	const char *topic, const struct position *at, int timeout_ms, int64_t *ret_ms,
