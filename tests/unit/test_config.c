@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/config.h"
-#include "core/config_key.h"
-#include "core/log.h"
+#include "config_fixture.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
+
+#include "core/log.h"
 
 /* The next `allocations_left` allocations succeed, one fails; -1: none. */
 static int allocations_left = -1;
@@ -47,28 +42,6 @@ char *__wrap_strdup(const char *s);
 char *__wrap_strdup(const char *s)
 {
 	return starved() ? NULL : __real_strdup(s);
-}
-
-#define A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-
-static struct config *defaults(void)
-{
-	struct config *c = config_new();
-
-	assert_non_null(c);
-	return c;
-}
-
-static const struct config_key *find(const char *name)
-{
-	char section[32];
-	const char *dot = strchr(name, '.');
-	const struct config_key *key;
-
-	snprintf(section, sizeof(section), "%.*s", (int)(dot - name), name);
-	key = config_find(section, dot + 1, NULL);
-	assert_non_null(key);
-	return key;
 }
 
 /* The value as text. */

@@ -1,37 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/config.h"
-#include "core/conninfo.h"
+#include "config_fixture.h"
 
-#include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
-#define A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-
-static struct config *defaults(void)
-{
-	struct config *c = config_new();
-
-	assert_non_null(c);
-	return c;
-}
-
-static const struct config_key *find(const char *name)
-{
-	char section[32];
-	const char *dot = strchr(name, '.');
-	const struct config_key *key;
-
-	snprintf(section, sizeof(section), "%.*s", (int)(dot - name), name);
-	key = config_find(section, dot + 1, NULL);
-	assert_non_null(key);
-	return key;
-}
+#include "core/conninfo.h"
 
 /* ---- rules between keys
  * -------------------------------------------------------------------------- */

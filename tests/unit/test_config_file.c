@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/config_key.h"
-#include "io/config_file.h"
+#include "config_fixture.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <cmocka.h>
+
+#include "io/config_file.h"
 
 /* libconfig forgets the strings it has read when a syntax error follows. */
 const char *__lsan_default_suppressions(void);
@@ -26,40 +22,13 @@ const char *__lsan_default_options(void)
 	return "print_suppressions=0";
 }
 
-static char directory[] = "/tmp/test_config_file.XXXXXX";
-static char path[64];
-
-static int make_directory(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/a.conf", directory);
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	(void)unlink(path);
-	return rmdir(directory);
-}
-
 static void write_bytes(const char *data, size_t length)
 {
-	FILE *f = fopen(path, "w");
+	FILE *f = fopen(scratch.path, "w");
 
 	assert_non_null(f);
 	assert_int_equal(fwrite(data, 1, length, f), length);
 	assert_int_equal(fclose(f), 0);
-}
-
-static struct config *defaults(void)
-{
-	struct config *c = config_new();
-
-	assert_non_null(c);
-	return c;
 }
 
 static struct config *read_valid(const char *text)
@@ -68,7 +37,7 @@ static struct config *read_valid(const char *text)
 	struct error err = {0};
 
 	write_bytes(text, strlen(text));
-	if (config_file_read(c, path, &err) != RESULT_OK)
+	if (config_file_read(c, scratch.path, &err) != RESULT_OK)
 		fail_msg("%s:\n%s", err.text, text);
 	return c;
 }
@@ -80,51 +49,17 @@ static void refused_bytes(const char *data, size_t length, const char *expected)
 	struct error err = {0};
 
 	write_bytes(data, length);
-	if (config_file_read(c, path, &err) != RESULT_FATAL)
+	if (config_file_read(c, scratch.path, &err) != RESULT_FATAL)
 		fail_msg("taken: %s", data);
-	assert_int_equal(strncmp(err.text, path, strlen(path)), 0);
-	if (strncmp(err.text + strlen(path), expected, strlen(expected)) != 0)
-		fail_msg("\"%s\" is not \"%s\"", err.text + strlen(path), expected);
+	assert_int_equal(strncmp(err.text, scratch.path, strlen(scratch.path)), 0);
+	if (strncmp(err.text + strlen(scratch.path), expected, strlen(expected)) != 0)
+		fail_msg("\"%s\" is not \"%s\"", err.text + strlen(scratch.path), expected);
 	config_free(c);
 }
 
 static void refused(const char *text, const char *expected)
 {
 	refused_bytes(text, strlen(text), expected);
-}
-
-static bool same_value(const struct config *a, const struct config *b, const struct config_key *key)
-{
-	const struct config_list *la, *lb;
-
-	switch (key->type) {
-	case CONFIG_STRING:
-		return strcmp(config_string(a, key), config_string(b, key)) == 0;
-	case CONFIG_INT:
-	case CONFIG_ENUM:
-		return config_int(a, key) == config_int(b, key);
-	case CONFIG_BOOL:
-		return config_bool(a, key) == config_bool(b, key);
-	case CONFIG_LIST:
-		la = config_items(a, key);
-		lb = config_items(b, key);
-		if (la->count != lb->count)
-			return false;
-		for (size_t i = 0; i < la->count; i++) {
-			if (strcmp(la->items[i], lb->items[i]) != 0)
-				return false;
-		}
-		return true;
-	}
-	return false;
-}
-
-static void assert_same(const struct config *a, const struct config *b)
-{
-	for (const struct config_key *k = config_table; k->section; k++) {
-		if (!same_value(a, b, k))
-			fail_msg("%s is another", config_key_name(k));
-	}
 }
 
 /* ---- what is read
@@ -195,7 +130,7 @@ static void line_of_each_value_is_kept(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		const struct config_key *k = config_find(cases[i].section, cases[i].name, NULL);
 
-		snprintf(expected, sizeof(expected), "%s:%d", path, cases[i].line);
+		snprintf(expected, sizeof(expected), "%s:%d", scratch.path, cases[i].line);
 		assert_string_equal(config_where(c, k, where), expected);
 	}
 	config_free(c);
@@ -365,11 +300,11 @@ static void file_that_cannot_be_read_is_named(void **state)
 	char missing[80];
 	(void)state;
 
-	snprintf(missing, sizeof(missing), "%s/missing.conf", directory);
+	snprintf(missing, sizeof(missing), "%s/missing.conf", scratch.directory);
 	assert_int_equal(config_file_read(c, missing, &err), RESULT_FATAL);
 	assert_int_equal(err.code, ENOENT);
 	assert_non_null(strstr(err.text, "missing.conf: cannot be read: No such file"));
-	assert_int_equal(config_file_read(c, directory, &err), RESULT_FATAL);
+	assert_int_equal(config_file_read(c, scratch.directory, &err), RESULT_FATAL);
 	assert_non_null(strstr(err.text, "cannot be read: Is a directory"));
 	config_free(c);
 
@@ -393,7 +328,7 @@ static void set_beats_the_file_and_the_file_the_default(void **state)
 	(void)state;
 
 	write_bytes(text, strlen(text));
-	assert_int_equal(config_file_load(path, false, sets, 3, &c, &err), RESULT_OK);
+	assert_int_equal(config_file_load(scratch.path, false, sets, 3, &c, &err), RESULT_OK);
 	assert_int_equal(c->batch.max_events, 4);
 	assert_int_equal(c->batch.linger_ms, 2);
 	assert_int_equal(c->batch.max_bytes, 4194304);
@@ -408,7 +343,7 @@ static void missing_file_is_an_error_unless_optional(void **state)
 	char missing[80];
 	(void)state;
 
-	snprintf(missing, sizeof(missing), "%s/missing.conf", directory);
+	snprintf(missing, sizeof(missing), "%s/missing.conf", scratch.directory);
 	assert_int_equal(config_file_load(missing, false, NULL, 0, &c, &err), RESULT_FATAL);
 	assert_null(c);
 	assert_int_equal(config_file_load(missing, true, NULL, 0, &c, &err), RESULT_OK);
@@ -419,8 +354,9 @@ static void missing_file_is_an_error_unless_optional(void **state)
 
 	/* Optional, but there and wrong. */
 	write_bytes("x", 1);
-	assert_int_equal(config_file_load(path, true, NULL, 0, &c, &err), RESULT_FATAL);
-	assert_int_equal(config_file_load(directory, true, NULL, 0, &c, NULL), RESULT_FATAL);
+	assert_int_equal(config_file_load(scratch.path, true, NULL, 0, &c, &err), RESULT_FATAL);
+	assert_int_equal(
+		config_file_load(scratch.directory, true, NULL, 0, &c, NULL), RESULT_FATAL);
 	assert_null(c);
 }
 
@@ -433,9 +369,9 @@ static void loading_ends_at_the_first_mistake(void **state)
 	(void)state;
 
 	write_bytes("", 0);
-	assert_int_equal(config_file_load(path, false, unknown, 2, &c, &err), RESULT_FATAL);
+	assert_int_equal(config_file_load(scratch.path, false, unknown, 2, &c, &err), RESULT_FATAL);
 	assert_string_equal(err.text, "--set: a.b: there is no such key");
-	assert_int_equal(config_file_load(path, false, unfit, 1, &c, &err), RESULT_FATAL);
+	assert_int_equal(config_file_load(scratch.path, false, unfit, 1, &c, &err), RESULT_FATAL);
 	assert_non_null(strstr(err.text, "--set: lock.lease_ms: 100 is not above "));
 	assert_null(c);
 }
@@ -475,15 +411,6 @@ static void shipped_file_holds_every_default(void **state)
 	config_free(d);
 }
 
-/* xorshift64: the same values in every run. */
-static uint64_t next_random(uint64_t *x)
-{
-	*x ^= *x << 13;
-	*x ^= *x >> 7;
-	*x ^= *x << 17;
-	return *x;
-}
-
 /* Whatever is in the file, it is read or refused with the file's name. */
 static void mutated_files_never_break_the_reader(void **state)
 {
@@ -509,10 +436,10 @@ static void mutated_files_never_break_the_reader(void **state)
 		if (next_random(&x) % 4 == 0)
 			length = 1 + next_random(&x) % length;
 		write_bytes(mutated, length);
-		if (config_file_read(c, path, &err) == RESULT_OK)
+		if (config_file_read(c, scratch.path, &err) == RESULT_OK)
 			taken++;
 		else
-			assert_int_equal(strncmp(err.text, path, strlen(path)), 0);
+			assert_int_equal(strncmp(err.text, scratch.path, strlen(scratch.path)), 0);
 		config_free(c);
 	}
 	assert_in_range(taken, 50, 4500);
@@ -539,5 +466,5 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

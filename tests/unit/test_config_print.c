@@ -1,89 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/config_key.h"
-#include "io/config_file.h"
+#include "config_fixture.h"
 
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <cmocka.h>
 
-static char directory[] = "/tmp/test_config_file.XXXXXX";
-static char path[64];
-
-static int make_directory(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/a.conf", directory);
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	(void)unlink(path);
-	return rmdir(directory);
-}
-
-static struct config *defaults(void)
-{
-	struct config *c = config_new();
-
-	assert_non_null(c);
-	return c;
-}
-
-static const struct config_key *find(const char *name)
-{
-	char section[32];
-	const char *dot = strchr(name, '.');
-	const struct config_key *key;
-
-	snprintf(section, sizeof(section), "%.*s", (int)(dot - name), name);
-	key = config_find(section, dot + 1, NULL);
-	assert_non_null(key);
-	return key;
-}
-
-static bool same_value(const struct config *a, const struct config *b, const struct config_key *key)
-{
-	const struct config_list *la, *lb;
-
-	switch (key->type) {
-	case CONFIG_STRING:
-		return strcmp(config_string(a, key), config_string(b, key)) == 0;
-	case CONFIG_INT:
-	case CONFIG_ENUM:
-		return config_int(a, key) == config_int(b, key);
-	case CONFIG_BOOL:
-		return config_bool(a, key) == config_bool(b, key);
-	case CONFIG_LIST:
-		la = config_items(a, key);
-		lb = config_items(b, key);
-		if (la->count != lb->count)
-			return false;
-		for (size_t i = 0; i < la->count; i++) {
-			if (strcmp(la->items[i], lb->items[i]) != 0)
-				return false;
-		}
-		return true;
-	}
-	return false;
-}
-
-static void assert_same(const struct config *a, const struct config *b)
-{
-	for (const struct config_key *k = config_table; k->section; k++) {
-		if (!same_value(a, b, k))
-			fail_msg("%s is another", config_key_name(k));
-	}
-}
+#include "io/config_file.h"
 
 /* ---- printing
  * ------------------------------------------------------------------------------------ */
@@ -175,25 +98,16 @@ static void print_shows_no_secret(void **state)
 
 static struct config *print_and_read(const struct config *c)
 {
-	FILE *out = fopen(path, "w");
+	FILE *out = fopen(scratch.path, "w");
 	struct config *again = defaults();
 	struct error err = {0};
 
 	assert_non_null(out);
 	config_print(c, out);
 	assert_int_equal(fclose(out), 0);
-	if (config_file_read(again, path, &err) != RESULT_OK)
+	if (config_file_read(again, scratch.path, &err) != RESULT_OK)
 		fail_msg("%s", err.text);
 	return again;
-}
-
-/* xorshift64: the same values in every run. */
-static uint64_t next_random(uint64_t *x)
-{
-	*x ^= *x << 13;
-	*x ^= *x >> 7;
-	*x ^= *x << 17;
-	return *x;
 }
 
 static void random_string(uint64_t *x, int64_t minimum, int64_t maximum, char *ret)
@@ -305,5 +219,5 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
