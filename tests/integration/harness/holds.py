@@ -147,7 +147,7 @@ def delete_records(world, before):
 
 
 def delete_group(world):
-    """Its offsets are gone, as when they had expired. Kafka does it when the group has no member."""
+    """Its offsets are gone, as when they had expired; Kafka does it when it has no member."""
     def deleted():
         code, text = tool(world.broker, "consumer.group.ConsumerGroupCommand", "--delete",
                           "--group", world.group_name)
