@@ -9,7 +9,7 @@
 #include "core/worker.h"
 
 /*
- * One assigned partition of a worker: the state machine that DESIGN calls "life of a batch".
+ * One assigned partition of a worker: the state machine of docs/design.md, "Life of a batch".
  * task.c holds the states, task_claim.c the way to a position, task_fill.c the reading,
  * task_transact.c the transaction, task_publish.c what comes after it. worker.c owns the tasks,
  * worker_group.c hears of rebalances and records.

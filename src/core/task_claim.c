@@ -5,7 +5,7 @@
 #include "core/task.h"
 
 /*
- * From an assigned partition to a position: DESIGN "Claim". Nothing here is done inside the
+ * From an assigned partition to a position: docs/design.md, "Claim". Nothing here is done inside the
  * rebalance callback, and a failure of any server leaves the partition assigned and unfetched.
  */
 enum {

@@ -5,7 +5,7 @@
 #include "core/backoff.h"
 #include "core/task.h"
 
-/* Reading records into a batch, and cutting the batch into slices: DESIGN "Fill". */
+/* Reading records into a batch, and cutting the batch into slices: docs/design.md, "Fill". */
 enum {
 	DISTURBANCES_MAX = 3, /* errors of the stream without a record in between */
 };

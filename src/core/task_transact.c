@@ -5,7 +5,7 @@
 #include "core/task.h"
 
 /*
- * A slice's way through the ledger: DESIGN "Life of a batch", steps 4 to 7. Each step makes one
+ * A slice's way through the ledger: docs/design.md, "Transact". Each step makes one
  * call; whatever ends the transaction early goes through give_up(), so that nothing stays open or
  * locked.
  */

@@ -8,7 +8,7 @@
 #include "io/pg_ledger_private.h"
 
 /*
- * The transaction of a batch: DESIGN "Life of a batch", steps 5 to 7. Order of everything that is
+ * The transaction of a batch: docs/design.md, "Transact". Order of everything that is
  * waited for: progress row < payment keys, ascending < stock rows, ascending.
  */
 

@@ -23,7 +23,7 @@ def drain(t, world, seed, count=COUNT):
     assert sold_out > count / 20, "nothing sold out"
 
 
-# DESIGN.md section 3: the experiment's strategies and ours.
+# README.md: the experiment's strategies and ours.
 STRATEGIES = {
     "row_lock_a_message_at_a_time": dict(lock__provider="database", batch__max_events=1),
     "redis_lock_a_message_at_a_time_scope_transaction": dict(

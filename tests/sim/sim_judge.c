@@ -6,7 +6,7 @@
 #include "sim.h"
 
 /*
- * The invariants of DESIGN section 1, and what each record must become, from the truth of the topic
+ * The invariants of docs/design.md, and what each record must become, from the truth of the topic
  * alone: nothing here believes a verdict of the core.
  */
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests produce, from a seed, each record with what must become of it.
 
-Malformed() has a record for each of FAULTS rows 1 to 8 and 70; good ones with strange but valid
+Malformed() has a record for each rule of the event contract; good ones with strange but valid
 shapes (rows 9 and 10) are among the good. The README's contract is all this knows.
 """
 
