@@ -70,7 +70,7 @@ struct task *task_new(struct worker *w, int32_t partition)
 		task_free(t);
 		return NULL;
 	}
-	t->next_offset = t->gap_at = t->expected = -1;
+	t->next_offset = t->gap_at = t->expected = t->check_offset = -1;
 	t->last_record_at_ms = t->published_written = -1;
 	t->committed_asked = t->committed_known = -1;
 	t->slice_max = (size_t)w->config.max_events;
@@ -319,7 +319,7 @@ int64_t task_due_us(const struct task *t)
 	int64_t a = task_fill_due_us(t), b = task_progress_due_us(t);
 	int64_t due = a < b ? a : b;
 
-	if (t->seek_wanted)
+	if (t->seek_wanted || t->check_offset >= 0)
 		due = 0;
 	return due > t->due_us ? due : t->due_us;
 }

@@ -60,8 +60,10 @@ struct task {
 	int32_t unclean_claims;
 	int64_t last_record_at_ms;
 	bool sought;
-	int64_t above_high_us; /* since when next_offset is above the high watermark; 0: it is not
-				*/
+	int64_t above_high_us; /* since when next_offset is above the high watermark; 0: it is not */
+	int64_t decided_us;    /* when a batch was committed last, or the position taken */
+	int64_t check_offset;  /* the record before the first batch after a pause; -1: none */
+	int64_t check_ms;      /* its timestamp as it was decided */
 
 	/* The stream. */
 	int64_t expected; /* the offset of the next record */
@@ -185,6 +187,10 @@ void task_next_slice(struct task *t, size_t first);
 void task_step_claim(struct task *t);
 void task_step_survey(struct task *t);
 void task_step_position(struct task *t);
+/* A batch begins: was there a pause before it, in which the topic may have been made anew? */
+void task_note_pause(struct task *t);
+/* After that batch: is the record before it still the one that was decided? */
+void task_step_check(struct task *t);
 
 /* task_transact.c */
 void task_step_lookup(struct task *t);

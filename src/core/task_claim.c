@@ -5,8 +5,8 @@
 #include "core/task.h"
 
 /*
- * From an assigned partition to a position: docs/design.md, "Claim". Nothing here is done inside the
- * rebalance callback, and a failure of any server leaves the partition assigned and unfetched.
+ * From an assigned partition to a position: docs/design.md, "Claim". Nothing here is done inside
+ * the rebalance callback, and a failure of any server leaves the partition assigned and unfetched.
  */
 enum {
 	UNCLEAN_CAREFUL = 3, /* so many kills at one place: batches of one record */
@@ -211,28 +211,59 @@ static bool is_within_log(struct task *t, const struct source_offsets *o)
 	return false;
 }
 
-/* The record before ours, while it is retained, is still the one that was decided. */
-static bool is_same_log(struct task *t, const struct source_offsets *o)
+/* Is the record at `offset` still the one that was decided? false: the task is stopped or waits. */
+static bool is_same_record(
+	struct task *t, int64_t offset, int64_t decided_ms, enum task_state again)
 {
 	struct worker *w = t->worker;
 	struct error err = {0};
 	int64_t ms = -1;
 
-	if (t->last_record_at_ms < 0 || t->next_offset - 1 < o->low)
-		return true;
-	if (w->ops.source->timestamp_at(
-		    w->ops.source_self, t->partition, t->next_offset - 1, &ms, &err) != RESULT_OK) {
-		task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
+	if (w->ops.source->timestamp_at(w->ops.source_self, t->partition, offset, &ms, &err) !=
+		RESULT_OK) {
+		task_wait(t, again, WAIT_KAFKA, &err);
 		return false;
 	}
-	if (ms < 0 || ms == t->last_record_at_ms)
+	if (ms < 0 || ms == decided_ms)
 		return true;
 	task_stop(t, true,
 		"record %" PRId64
 		" is not the one that was decided (another timestamp): the topic was recreated; to "
 		"begin anew: ticketpayctl progress seek --partition %" PRId32 " --to earliest",
-		t->next_offset - 1, t->partition);
+		offset, t->partition);
 	return false;
+}
+
+static bool is_same_log(struct task *t, const struct source_offsets *o)
+{
+	if (t->last_record_at_ms < 0 || t->next_offset - 1 < o->low)
+		return true;
+	return is_same_record(t, t->next_offset - 1, t->last_record_at_ms, TASK_POSITION);
+}
+
+/*
+ * A topic that is deleted, made anew and longer than next_offset within seconds is fetched on by
+ * name, and nothing in the stream tells. So the first batch after a pause is followed by a look at
+ * the record before it. After it, because the look costs 20 ms that a single event would wait for;
+ * what was decided by then stands, and the seek that cures the stop decides what was skipped.
+ */
+enum { PAUSE_US = 1000000 };
+
+void task_note_pause(struct task *t)
+{
+	bool paused = worker_now(t->worker) - t->decided_us >= PAUSE_US;
+
+	t->check_offset = paused && t->last_record_at_ms >= 0 ? t->next_offset - 1 : -1;
+	t->check_ms = t->last_record_at_ms;
+}
+
+void task_step_check(struct task *t)
+{
+	if (is_same_record(t, t->check_offset, t->check_ms, TASK_FILL))
+		task_recovered(t);
+	else if (t->state == TASK_FILL)
+		return; /* Kafka did not answer: asked again */
+	t->check_offset = -1;
 }
 
 /* The operator's seek counts, not what Kafka has: tell Kafka, then the database that we did. */
@@ -306,6 +337,8 @@ void task_step_position(struct task *t)
 	task_log(t, LOG_LEVEL_NOTICE, LOG_EVENT_CLAIMED, NULL,
 		"reading on at offset %" PRId64 ", next to decide is %" PRId64, t->expected,
 		t->next_offset);
+	t->decided_us = worker_now(w); /* is_same_log() has just looked */
+	t->check_offset = -1;
 	task_enter(t, TASK_FILL);
 	if (t->unclean_claims > 0 && t->next_offset >= o.high)
 		task_touch(t); /* kills while there was nothing to decide say nothing of a record */

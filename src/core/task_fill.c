@@ -181,6 +181,7 @@ static void take_batch(struct task *t)
 	t->fill = b;
 	batch_clear(t->fill);
 	set_paused(t, false);
+	task_note_pause(t);
 	task_next_slice(t, 0);
 	t->worker->polled = true; /* a moment ago: these are what came */
 }
@@ -243,7 +244,9 @@ void task_next_slice(struct task *t, size_t first)
 
 void task_step_fill(struct task *t)
 {
-	if (t->seek_wanted)
+	if (t->check_offset >= 0)
+		task_step_check(t);
+	else if (t->seek_wanted)
 		step_seek(t);
 	else if (t->deliveries.failed)
 		publish_again(t);

@@ -286,6 +286,7 @@ static void committed(struct task *t)
 	release_lock(t);
 	t->next_offset = b->next;
 	t->last_record_at_ms = b->last_record_at_ms;
+	t->decided_us = worker_now(w);
 	if (b->published > t->published_written)
 		t->published_written = b->published;
 	if (t->slice_max < (size_t)w->config.max_events)

@@ -258,6 +258,61 @@ static void without_a_last_timestamp_nothing_is_compared(void **state)
 	assert_int_equal(fake_count_prefix(w, "timestamp"), 0);
 }
 
+/* ---- a topic that is made anew while we run ----------------------------------------------- */
+
+static struct fake_world *after_a_pause(void **state)
+{
+	struct fake_world *w = progressed(*state, 20, 10, 20);
+
+	start(w);
+	fake_settled(w);
+	fake_run_ms(w, 1500);
+	fake_forget(w);
+	return w;
+}
+
+static void the_first_batch_after_a_pause_is_followed_by_a_look(void **state)
+{
+	struct fake_world *w = after_a_pause(state);
+
+	fake_orders(w, 0, 2);
+	fake_until_saw(w, "timestamp:0@19");
+	assert_int_equal(w->partitions[0].row.next_offset, 22); /* it did not wait for the look */
+	fake_orders(w, 0, 2);                                   /* no pause before these */
+	fake_run_ms(w, 500);
+	assert_int_equal(fake_count_prefix(w, "timestamp"), 1);
+	assert_int_equal(w->partitions[0].row.next_offset, 24);
+}
+
+static void another_record_before_it_stops_and_its_outcomes_are_out(void **state)
+{
+	struct fake_world *w = after_a_pause(state);
+	int published = w->outcome_count;
+
+	w->partitions[0].records[19].timestamp_ms++; /* of the topic that was made anew */
+	fake_orders(w, 0, 2);
+	fake_until(w, 0, "stopped");
+	assert_int_equal(w->outcome_count, published + 2);
+	assert_non_null(strstr(fake_task(w, 0)->reason, "recreated"));
+	assert_non_null(strstr(fake_task(w, 0)->reason, "progress seek --partition 0"));
+}
+
+static void a_look_that_fails_is_made_again_before_the_next_batch(void **state)
+{
+	struct fake_world *w = after_a_pause(state);
+
+	fake_answers(w, 3, CALL_TIMESTAMP, RESULT_RETRY, NULL, "no broker");
+	fake_orders(w, 0, 2);
+	fake_until_saw(w, "timestamp:0@19");
+	fake_orders(w, 0, 2);
+	assert_int_equal(fake_snapshot(w)->wait, WAIT_KAFKA);
+	assert_int_equal(w->partitions[0].row.next_offset, 22);
+	fake_settled(w);
+	assert_int_equal(fake_count(w, "timestamp:0@19"), 4);
+	assert_int_equal(w->partitions[0].row.next_offset, 24);
+	assert_int_equal(fake_snapshot(w)->wait, WAIT_NOTHING);
+}
+
 static void a_failed_assignment_is_tried_again(void **state)
 {
 	struct fake_world *w = progressed(*state, 20, 10, 10);
@@ -336,6 +391,9 @@ int main(void)
 		CASE(a_record_that_is_no_more_says_nothing),
 		CASE(a_timestamp_that_cannot_be_read_is_asked_again),
 		CASE(without_a_last_timestamp_nothing_is_compared),
+		CASE(the_first_batch_after_a_pause_is_followed_by_a_look),
+		CASE(another_record_before_it_stops_and_its_outcomes_are_out),
+		CASE(a_look_that_fails_is_made_again_before_the_next_batch),
 		CASE(a_failed_assignment_is_tried_again),
 		CASE(a_stop_that_cannot_be_written_is_tried_again),
 		CASE(a_stop_of_what_is_not_ours_fences_us),
