@@ -286,8 +286,10 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 		return; /* poll() asks rd_kafka_fatal_error() itself */
 
 	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-		/* One broker of several is nothing yet, but its words say why if all are down. */
+		/* One broker of several is nothing yet, but its words say why if all are down. That
+		 * all are is not always said: poll() looks into it when nothing else comes. */
 		kafka_client_trouble(&s->trouble, code, reason);
+		s->down = true;
 		if (code != RD_KAFKA_RESP_ERR__AUTHENTICATION)
 			return;
 		s->denied = true;
