@@ -5,7 +5,7 @@
 # optimisation; gcovr's standard exclusions only.
 set -euo pipefail
 readonly WANTED=90
-source=${TICKETPAY_SOURCE:-$(cd "$(dirname "$0")/../.." && pwd)}
+source=$(cd "${TICKETPAY_SOURCE:-$(dirname "$0")/../..}" && pwd) # without "..": gcovr compares
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 echo 1..1
