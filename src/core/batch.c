@@ -65,8 +65,10 @@ enum result batch_append(
 		!arena_copy(b->arena, raw->headers, &r->headers))
 		return fail(err, RESULT_RETRY, 0, "no memory for a record");
 
+	/* Of the copy, for the event's strings point into it; a cut one is not looked at. */
+	value = (struct bytes){.data = r->value.data, .length = raw->value.length};
 	r->refusal = payment_event_decode(
-		raw->value, event_bytes, b->arena, &r->event, &r->detail, &no_memory);
+		value, event_bytes, b->arena, &r->event, &r->detail, &no_memory);
 	if (no_memory)
 		return fail(err, RESULT_RETRY, 0, "no memory for an event");
 

@@ -9,8 +9,9 @@
  *
  * value:       data NULL is a tombstone
  * event_bytes: limits.event_bytes; a longer value is TOO_LARGE and is not looked at
- * arena:       gets the strings of the event and the detail
- * event:       written always; `fields` names what is valid, also in a refused event
+ * arena:       gets the detail, and strings that do not stand in the value as they are
+ * event:       written always; `fields` names what is valid, also in a refused event; its strings
+ *              point into the arena or into `value`
  * detail:      why, for people: one line of ASCII, no payload; "" with REFUSAL_NONE
  * returns:     REFUSAL_NONE, or the first rule it breaks
  * thread:      any; no state

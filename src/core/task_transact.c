@@ -230,14 +230,17 @@ void task_step_write(struct task *t)
 static void show_dead_letter(struct task *t, const struct tally *tally, const struct record *r)
 {
 	bool conflict = r->verdict == VERDICT_CONFLICT;
-	char text[512] = "";
+	char text[512] = "", order_id[ORDER_ID_MAX_BYTES + 1];
 	struct log_entry e = task_log_entry(t, LOG_LEVEL_WARNING, LOG_EVENT_REFUSED, text);
 
 	e.batch_id = t->work->id;
 	e.first_offset = e.last_offset = r->offset;
 	e.reason = refusal_name(conflict ? REFUSAL_ORDER_CONFLICT : r->refusal);
-	if (r->event.fields & EVENT_ORDER_ID)
-		e.order_id = r->event.order_id.data; /* terminated: the arena's copy is */
+	if (r->event.fields & EVENT_ORDER_ID) {
+		snprintf(order_id, sizeof(order_id), "%.*s", (int)r->event.order_id.length,
+			r->event.order_id.data);
+		e.order_id = order_id;
+	}
 	snprintf(text, sizeof(text),
 		"%" PRId64 " of %zu records became dead letters, the first at offset %" PRId64
 		": %s%s%s",

@@ -17,6 +17,7 @@ enum { EVENT_BYTES = 65536 };
 
 struct decoded {
 	struct arena *arena;
+	char *value; /* what the event's strings may point into */
 	struct payment_event event;
 	const char *detail;
 	bool no_memory;
@@ -27,16 +28,21 @@ struct decoded {
 static struct decoded decode_bytes(const char *data, size_t length)
 {
 	struct decoded d = {.arena = arena_new(), .no_memory = true};
-	char *copy = malloc(length ? length : 1);
 
+	d.value = malloc(length ? length : 1);
 	assert_non_null(d.arena);
-	assert_non_null(copy);
-	memcpy(copy, data, length);
-	d.refusal = payment_event_decode((struct bytes){copy, length}, EVENT_BYTES, d.arena,
+	assert_non_null(d.value);
+	memcpy(d.value, data, length);
+	d.refusal = payment_event_decode((struct bytes){d.value, length}, EVENT_BYTES, d.arena,
 		&d.event, &d.detail, &d.no_memory);
-	free(copy); /* what the event points to is the arena's */
 	assert_false(d.no_memory);
 	return d;
+}
+
+static void done(struct decoded *d)
+{
+	arena_free(d->arena);
+	free(d->value);
 }
 
 static void expect(const char *text, size_t length, enum refusal refusal, const char *detail)
@@ -46,7 +52,7 @@ static void expect(const char *text, size_t length, enum refusal refusal, const 
 	if (d.refusal != refusal || strncmp(d.detail, detail, strlen(detail)) != 0)
 		fail_msg("%.100s: %s, \"%s\"; not %s, \"%s\"", text, refusal_name(d.refusal),
 			d.detail, refusal_name(refusal), detail);
-	arena_free(d.arena);
+	done(&d);
 }
 
 static void expect_text(const char *text, enum refusal refusal, const char *detail)
@@ -77,7 +83,7 @@ static void whole_event_is_read(void **state)
 	assert_int_equal(d.event.ticket_type_id, 7);
 	assert_int_equal(d.event.member_id, 42);
 	assert_int_equal(d.event.quantity, 2);
-	arena_free(d.arena);
+	done(&d);
 }
 
 /* An event whose one field has another value, or none at all. */
@@ -209,7 +215,7 @@ static void large_integers_keep_their_last_digit(void **state)
 	struct decoded d = decode_bytes(text, strlen(text));
 
 	assert_true(d.event.member_id == INT64_C(9007199254740993));
-	arena_free(d.arena);
+	done(&d);
 }
 
 static void quantity_left_out_is_one(void **state)
@@ -225,7 +231,7 @@ static void quantity_left_out_is_one(void **state)
 	assert_int_equal(d.refusal, REFUSAL_NONE);
 	assert_int_equal(d.event.quantity, 1);
 	assert_int_equal(d.event.fields, EVENT_ALL);
-	arena_free(d.arena);
+	done(&d);
 }
 
 static void first_failing_field_is_told_and_the_valid_ones_are_kept(void **state)
@@ -243,7 +249,7 @@ static void first_failing_field_is_told_and_the_valid_ones_are_kept(void **state
 	assert_bytes(d.event.order_id, "o");
 	assert_int_equal(d.event.ticket_type_id, 3);
 	assert_null(d.event.payment_key.data);
-	arena_free(d.arena);
+	done(&d);
 }
 
 static void empty_value_is_a_tombstone(void **state)
@@ -257,7 +263,7 @@ static void empty_value_is_a_tombstone(void **state)
 				 &d.detail, &d.no_memory),
 		REFUSAL_EMPTY_VALUE);
 	assert_int_equal(d.event.fields, 0);
-	arena_free(d.arena);
+	done(&d);
 }
 
 static void long_value_is_not_looked_at(void **state)
@@ -427,7 +433,7 @@ static void detail_is_one_short_line_without_the_payload(void **state)
 
 		assert_int_not_equal(d.refusal, REFUSAL_NONE);
 		assert_null(strstr(d.detail, "SECRET"));
-		arena_free(d.arena);
+		done(&d);
 	}
 }
 
@@ -509,7 +515,7 @@ static void mutated_events_never_break_the_decoder(void **state)
 
 		check_sane(&d);
 		seen[d.refusal]++;
-		arena_free(d.arena);
+		done(&d);
 	}
 	assert_true(seen[REFUSAL_NONE] > 1000);
 	assert_true(seen[REFUSAL_BAD_JSON] > 1000);

@@ -85,7 +85,7 @@ static void no_memory_is_never_a_verdict(void **state)
 		"\"memberId\":1234567890123456789,\"quantity\":3,\"more\":[1.5,{\"x\":null}]}";
 	static const char number_first[] =
 		"{\"amount\":123456789012345,\"memberId\":1234567890123456789,\"orderId\":\"o\","
-		"\"paymentKey\":\"k\",\"ticketTypeId\":1234567890123456789}";
+		"\"paymentKey\":\"\\u006b\",\"ticketTypeId\":1234567890123456789}";
 	static const struct {
 		struct bytes value;
 		enum refusal refusal;
@@ -94,7 +94,6 @@ static void no_memory_is_never_a_verdict(void **state)
 		{BYTES_LITERAL(number_first), REFUSAL_NONE},
 		{BYTES_LITERAL("{\"orderId\":\"\"}"), REFUSAL_BAD_FIELD},
 		{BYTES_LITERAL("{\"a\":1\0}"), REFUSAL_BAD_JSON},
-		{{NULL, 0}, REFUSAL_EMPTY_VALUE},
 	};
 	(void)state;
 
