@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "io/pg_conn.h"
+#include "io/pg_conn_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -7,30 +7,6 @@
 #include <stdio.h>
 
 #include "io/pg_error.h"
-
-enum {
-	REPLIES_MAX = 2 * PG_RESULTS_MAX, /* a statement may need two: prepare, execute */
-	NAME_SIZE = 24,
-};
-
-/* An answer that is under way, in the order of sending. */
-struct reply {
-	const struct pg_statement *statement;
-	bool prepares; /* the answer to its preparation, not to the statement */
-};
-
-struct pg_conn {
-	struct pg_dial dial;
-	bool prepare;
-
-	PGconn *pg;        /* NULL: closed */
-	uint64_t prepared; /* bit by statement id: known to this session */
-	struct reply replies[REPLIES_MAX];
-	int reply_count;
-	bool send_failed;
-	bool rolling_back;    /* the answer to pg_conn_rollback() is under way */
-	int prepare_failures; /* one after the other: a pooler is between us */
-};
 
 void pg_results_clear(struct pg_results *r)
 {
@@ -142,7 +118,7 @@ void pg_conn_send(struct pg_conn *c, const struct pg_statement *s, struct pg_par
 
 /* ---- receive ------------------------------------------------------------------------------- */
 
-static enum result lost(struct pg_conn *c, const char *what, struct error *err)
+enum result pg_conn_lost(struct pg_conn *c, const char *what, struct error *err)
 {
 	enum result r = pg_error_of_loss(c->pg, what, err);
 
@@ -160,9 +136,8 @@ static enum result too_late(struct pg_conn *c, const char *what, struct error *e
 	return RESULT_RETRY;
 }
 
-/* Wait for the next result. *ret NULL: the end of one statement's results. */
-static enum result next_result(
-	struct pg_conn *c, int64_t deadline_us, const char *what, PGresult **ret, struct error *err)
+enum result pg_conn_next_result(struct pg_conn *c, int64_t deadline_us, const char *what,
+	PGresult **ret, struct error *err)
 {
 	while (PQisBusy(c->pg)) {
 		/* A failed flush shows when we read, perhaps with the server's reason. */
@@ -175,11 +150,11 @@ static enum result next_result(
 	}
 	*ret = PQgetResult(c->pg); /* of a broken connection: its last words */
 	if (!*ret && PQstatus(c->pg) == CONNECTION_BAD)
-		return lost(c, what, err);
+		return pg_conn_lost(c, what, err);
 	return RESULT_OK;
 }
 
-static enum result refused(
+enum result pg_conn_refused(
 	struct pg_conn *c, const PGresult *res, const char *what, struct error *err)
 {
 	struct error e = {0};
@@ -211,7 +186,7 @@ static enum result take_reply(struct pg_conn *c, const struct reply *reply, int 
 
 	for (;;) {
 		CLEANUP(PQclear_ptr) PGresult *res = NULL;
-		enum result r = next_result(c, deadline_us, what, &res, err);
+		enum result r = pg_conn_next_result(c, deadline_us, what, &res, err);
 
 		if (r != RESULT_OK || !res)
 			return r;
@@ -228,7 +203,7 @@ static enum result take_reply(struct pg_conn *c, const struct reply *reply, int 
 		case PGRES_FATAL_ERROR:
 			if (ret->failed < 0) {
 				ret->failed = slot;
-				(void)refused(c, res, what, err); /* told by ret->failed */
+				(void)pg_conn_refused(c, res, what, err); /* told by ret->failed */
 				if (!c->pg)
 					return RESULT_RETRY;
 			}
@@ -245,7 +220,7 @@ static enum result take_reply(struct pg_conn *c, const struct reply *reply, int 
 static enum result take_sync(struct pg_conn *c, int64_t deadline_us, struct error *err)
 {
 	CLEANUP(PQclear_ptr) PGresult *res = NULL;
-	enum result r = next_result(c, deadline_us, "end a flush", &res, err);
+	enum result r = pg_conn_next_result(c, deadline_us, "end a flush", &res, err);
 
 	if (r != RESULT_OK)
 		return r;
@@ -290,7 +265,7 @@ enum result pg_conn_run(
 	if (!c->pg)
 		return fail(err, RESULT_RETRY, 0, "there is no connection to PostgreSQL");
 	if (c->send_failed || !PQpipelineSync(c->pg))
-		return lost(c, "take a statement", err);
+		return pg_conn_lost(c, "take a statement", err);
 
 	r = take_replies(c, deadline_us, ret, &first);
 	if (r == RESULT_OK) {
@@ -334,7 +309,7 @@ enum result pg_conn_ready(struct pg_conn *c, int64_t deadline_us, struct error *
 	if (r != RESULT_OK)
 		return r;
 	if (PQsetnonblocking(c->pg, 1) || !PQenterPipelineMode(c->pg))
-		return lost(c, "enter pipeline mode", err);
+		return pg_conn_lost(c, "enter pipeline mode", err);
 	return RESULT_OK;
 }
 

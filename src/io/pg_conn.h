@@ -72,6 +72,22 @@ void pg_conn_send(struct pg_conn *c, const struct pg_statement *s, struct pg_par
 enum result pg_conn_run(struct pg_conn *c, int64_t deadline_us, struct pg_results *ret,
 	struct error *err) MUST_CHECK;
 
+/*
+ * COPY ... FROM STDIN inside the open transaction: out of pipeline mode, which knows no COPY, and
+ * back. Between pg_conn_run() and pg_conn_send(): begin, append what the statement's format wants,
+ * end.
+ *
+ * data:     any part of the stream; sent or copied
+ * ret_rows: how many the server took
+ * fails:    as pg_conn_run(): after a refusal the transaction is a failed one. What append() could
+ *           not do end() tells.
+ */
+enum result pg_copy_begin(struct pg_conn *c, const struct pg_statement *s, int64_t deadline_us,
+	struct error *err) MUST_CHECK;
+void pg_copy_append(struct pg_conn *c, const char *data, size_t length);
+enum result pg_copy_end(struct pg_conn *c, const struct pg_statement *s, int64_t deadline_us,
+	int64_t *ret_rows, struct error *err) MUST_CHECK;
+
 /* Drop the open transaction without waiting: the next pg_conn_ready() takes the answer. */
 void pg_conn_rollback(struct pg_conn *c);
 

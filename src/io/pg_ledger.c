@@ -30,67 +30,6 @@ static void send_progress(struct pg_ledger *l, const struct batch *b)
 	pg_transaction_send(l, PG_MOVE_PROGRESS);
 }
 
-static struct bytes status_bytes(enum payment_status s)
-{
-	const char *name = payment_status_name(s);
-
-	return (struct bytes){.data = name, .length = strlen(name)};
-}
-
-static void send_payments(struct pg_ledger *l, const struct batch *b)
-{
-	struct pg_params *p = &l->params;
-
-	pg_params_reset(p, 9);
-	pg_params_int4(p, 0, b->partition);
-	pg_params_array(p, 1, PG_TYPE_TEXT);
-	pg_params_array(p, 2, PG_TYPE_TEXT);
-	pg_params_array(p, 3, PG_TYPE_INT8);
-	pg_params_array(p, 4, PG_TYPE_INT8);
-	pg_params_array(p, 5, PG_TYPE_INT4);
-	pg_params_array(p, 6, PG_TYPE_INT8);
-	pg_params_array(p, 7, PG_TYPE_TEXT);
-	pg_params_array(p, 8, PG_TYPE_INT8);
-	for (size_t i = 0; i < b->candidate_count; i++) {
-		const struct record *r = &b->records[b->candidates[i].record];
-
-		pg_params_add_bytes(p, 1, r->event.order_id);
-		pg_params_add_bytes(p, 2, r->event.payment_key);
-		pg_params_add_int8(p, 3, r->event.ticket_type_id);
-		pg_params_add_int8(p, 4, r->event.member_id);
-		pg_params_add_int4(p, 5, r->event.quantity);
-		pg_params_add_int8(p, 6, r->event.amount_minor);
-		pg_params_add_bytes(p, 7, status_bytes(r->predicted));
-		pg_params_add_int8(p, 8, r->offset);
-	}
-	pg_transaction_send(l, PG_INSERT_PAYMENTS);
-}
-
-/*
- * The insert gave back the offsets of the new rows in the order of the candidates: those that are
- * skipped existed already.
- *
- * ret_existing: how many
- * returns:      false: an offset that is none of ours, or in another order
- */
-static bool mark_existing(struct batch *b, const PGresult *inserted, size_t *ret_existing)
-{
-	int row = 0, rows = PQntuples(inserted);
-
-	*ret_existing = 0;
-	for (size_t i = 0; i < b->candidate_count; i++) {
-		struct candidate *c = &b->candidates[i];
-
-		c->exists = row == rows ||
-			    pg_result_int(inserted, row, 0) != b->records[c->record].offset;
-		if (c->exists)
-			(*ret_existing)++;
-		else
-			row++;
-	}
-	return row == rows;
-}
-
 /* Records that were parked before (an operator sought back): their letters keep their time. */
 static void read_parked(struct batch *b, const PGresult *res)
 {
@@ -135,9 +74,11 @@ static enum result read_existing(
 
 static enum result pg_ledger_begin(void *self, struct batch *b, struct error *err)
 {
-	enum { MOVED = PG_BEGIN_RESULTS, INSERTED };
+	enum { MOVED = PG_BEGIN_RESULTS, PAYMENTS };
 	struct pg_ledger *l = self;
+	enum pg_way way = pg_payments_way(l, b);
 	int64_t letters;
+	int answers;
 	bool parked;
 	CLEANUP(pg_results_clear) struct pg_results results = {.failed = -1};
 	struct error why = {0};
@@ -147,18 +88,15 @@ static enum result pg_ledger_begin(void *self, struct batch *b, struct error *er
 	if (r != RESULT_OK)
 		return r;
 	send_progress(l, b);
-	if (b->candidate_count > 0)
-		send_payments(l, b);
+	answers = pg_payments_send(l, b, way);
 	letters = pg_letters_send_refused(l, b);
 	r = pg_transaction_run(l, &results, &why);
 	if (r != RESULT_OK) {
+		if (way == PG_WAY_INSERT && results.failed == PAYMENTS)
+			return pg_payments_refused(l, &why, err);
 		if (err)
 			*err = why;
-		/* Class 22 names no table: only the statement's place tells whose data it was. */
-		return b->candidate_count > 0 && results.failed == INSERTED &&
-				       pg_error_is_data(why.sqlstate)
-			       ? RESULT_REJECT
-			       : r;
+		return r;
 	}
 
 	if (PQntuples(results.at[MOVED]) != 1)
@@ -167,12 +105,11 @@ static enum result pg_ledger_begin(void *self, struct batch *b, struct error *er
 			", has another owner or is stopped",
 			b->partition, b->expected);
 	b->decided_at_us = pg_result_time_us(results.at[MOVED], 0, 0);
-	if (b->candidate_count > 0 && !mark_existing(b, results.at[INSERTED], &existing))
-		return pg_transaction_fail(l, err, RESULT_RETRY,
-			"the payments' insert gave back other rows than were sent");
+	r = pg_payments_take(l, b, way, &results, PAYMENTS, &existing, err);
+	if (r != RESULT_OK)
+		return r;
 	parked = letters > 0 &&
-		 pg_transaction_rows(results.at[b->candidate_count > 0 ? INSERTED + 1 : INSERTED]) <
-			 letters;
+		 pg_transaction_rows(results.at[PAYMENTS + answers]) < letters;
 	return existing > 0 || parked ? read_existing(l, b, parked, err) : RESULT_OK;
 }
 
@@ -279,7 +216,7 @@ static int64_t send_statuses(struct pg_ledger *l, const struct batch *b)
 		if (c->exists || r->status == r->predicted)
 			continue;
 		pg_params_add_bytes(&l->params, 0, r->event.order_id);
-		pg_params_add_bytes(&l->params, 1, status_bytes(r->status));
+		pg_params_add_bytes(&l->params, 1, pg_payments_status(r->status));
 		rows++;
 	}
 	if (rows > 0)

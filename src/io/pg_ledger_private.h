@@ -4,6 +4,9 @@
 #include "io/pg_ledger.h"
 #include "io/pg_statements.h"
 
+/* What a part of a COPY stream holds; 64 KB were measured to be best. */
+enum { PG_COPY_BYTES = 65536 };
+
 /* What the parts of the ledger share. */
 struct pg_ledger {
 	struct pg_ledger_config config;
@@ -12,6 +15,8 @@ struct pg_ledger {
 	bool in_transaction;          /* BEGIN was sent, its end is not known to be done */
 	int64_t deadline_us;          /* of the transaction */
 	int64_t statement_timeout_ms; /* as the server has it now */
+	int wary;                     /* so many batches more are looked up before they are copied */
+	char copy[PG_COPY_BYTES];     /* rows on their way to COPY */
 };
 
 /* ---- transactions: pg_transaction.c -------------------------------------------------------- */
@@ -57,7 +62,43 @@ void pg_transaction_abort(struct pg_ledger *l);
 /* Rows that a statement has changed. */
 int64_t pg_transaction_rows(const PGresult *res);
 
-/* ---- payments ------------------------------------------------------------------------------ */
+/* ---- payments: pg_payments.c, pg_payments_copy.c, pg_lookup.c -------------------------------- */
+
+struct bytes pg_payments_status(enum payment_status s);
+
+/*
+ * How payments are written. COPY costs the server half of an insert, but an order id that exists
+ * makes all of it fail; the insert then does the batch, and for a while batches are looked up first.
+ */
+enum pg_way { PG_WAY_NONE, PG_WAY_INSERT, PG_WAY_COPY, PG_WAY_LOOK_AND_COPY };
+
+enum pg_way pg_payments_way(const struct pg_ledger *l, const struct batch *b);
+
+/* Send the first part of it. returns: how many results it will have */
+int pg_payments_send(struct pg_ledger *l, struct batch *b, enum pg_way way);
+
+/*
+ * Its results, from results->at[first] on, and the rest of it: which candidates existed.
+ *
+ * ret_existing: how many of them were not read yet
+ * fails:        the transaction is ended; REJECT: the server refuses some row's data
+ */
+enum result pg_payments_take(struct pg_ledger *l, struct batch *b, enum pg_way way,
+	const struct pg_results *results, int first, size_t *ret_existing,
+	struct error *err) MUST_CHECK;
+
+/* A statement that writes payments was refused: end the transaction; REJECT: for its data.
+ * Class 22 names no table: only the statement's place tells whose data it was. */
+enum result pg_payments_refused(
+	struct pg_ledger *l, const struct error *why, struct error *err);
+
+/*
+ * COPY the candidates that do not exist. The caller set PG_SAVEPOINT.
+ *
+ * fails: RETRY; err->sqlstate 23505: one existed after all
+ */
+enum result pg_payments_copy(
+	struct pg_ledger *l, const struct batch *b, struct error *err) MUST_CHECK;
 
 /* Send PG_READ_PAYMENTS for the candidates with `exists` set, and the answer: it fills their row.
  */

@@ -47,6 +47,14 @@ const struct pg_statement pg_statements[PG_STATEMENT_COUNT] = {
 		" unclean_claims = 0, updated_at = now()" THIS_ROW_OURS
 		" AND next_offset = $5 AND state = 'running' RETURNING now()"),
 
+	/* An order id that exists makes the whole COPY fail: behind the savepoint the batch begins
+	 * again with the insert. */
+	STATEMENT(PG_SAVEPOINT, "set a savepoint", "SAVEPOINT payments"),
+	STATEMENT(PG_ROLLBACK_TO, "go back to the savepoint", "ROLLBACK TO SAVEPOINT payments"),
+	STATEMENT(PG_COPY_PAYMENTS, "copy payments",
+		"COPY payment (order_id, payment_key, ticket_type_id, member_id, quantity, amount,"
+		" status, kafka_partition, kafka_offset) FROM STDIN (FORMAT binary)"),
+
 	/* In the order of the arrays, by order id: partitions with the same orders cannot deadlock.
 	 */
 	STATEMENT(PG_INSERT_PAYMENTS, "insert payments",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pg_fixture.h"
 
+#include "io/pg_statements.h"
+
 #include <pthread.h>
 #include <stdio.h>
 
@@ -295,9 +297,12 @@ static void names_that_do_not_last_point_to_the_setting(void **state)
 	CLEANUP(batch_done_ptr) struct batch *b = BATCH(&p, 0, 0, event("o-1", "k", 1, 1));
 	CLEANUP(pg_ledger_free_ptr) struct pg_ledger *unnamed = ledger_open("", false);
 
-	/* As if another client of the pooler had the name of the insert (5). */
-	trigger_create("BEFORE UPDATE ON consumer_progress FOR EACH STATEMENT",
-		"EXECUTE 'PREPARE ticketpay5 AS SELECT 1'");
+	char prepare[80];
+
+	/* As if another client of the pooler had the name of the insert. */
+	snprintf(prepare, sizeof(prepare), "EXECUTE 'PREPARE ticketpay%d AS SELECT 1'",
+		PG_INSERT_PAYMENTS);
+	trigger_create("BEFORE UPDATE ON consumer_progress FOR EACH STATEMENT", prepare);
 	assert_result(RESULT_RETRY, pg_ledger_ops.begin(l, b, &err), &err);
 	assert_string_equal(err.sqlstate, "42P05");
 	assert_null(strstr(err.text, "database.prepare"));
