@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Raw binary COPY into the table payment: the limit that PostgreSQL itself sets. The rows are those
+ * the daemon writes, sorted by order id, a transaction a batch. All data is made before the clock
+ * starts, so that only sending it and the server are measured.
+ */
+#include <endian.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libpq-fe.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "workload.h"
+
+static const char usage[] = "Usage: copy --conninfo TEXT --events ROWS [OPTION VALUE]...\n"
+			    "  COPY rows into payment, --batch a transaction\n";
+
+enum {
+	CONNECTIONS_MAX = 64,
+	CHUNK_BYTES = 65536,
+	ROW_MAX_BYTES = 256,
+	/* Microseconds from 1970 to 2000, PostgreSQL's epoch. */
+	EPOCH_DAYS = 10957,
+};
+
+struct buffer {
+	char *data;
+	size_t length;
+};
+
+struct share {
+	const struct workload *w;
+	int number;
+	PGconn *conn;
+	struct buffer *batches;
+	size_t count;
+	pthread_barrier_t *start;
+	int64_t begin_us, end_us;
+	pthread_t thread;
+};
+
+struct row {
+	int64_t number, offset;
+	char room[WORKLOAD_ROOM];
+};
+
+/* ---- rows -------------------------------------------------------------------------------------- */
+
+static char *put16(char *at, int value)
+{
+	uint16_t v = htobe16((uint16_t)value);
+
+	memcpy(at, &v, sizeof(v));
+	return at + sizeof(v);
+}
+
+static char *put32(char *at, int32_t value)
+{
+	uint32_t v = htobe32((uint32_t)value);
+
+	memcpy(at, &v, sizeof(v));
+	return at + sizeof(v);
+}
+
+static char *put64(char *at, int64_t value)
+{
+	uint64_t v = htobe64((uint64_t)value);
+
+	memcpy(at, &v, sizeof(v));
+	return at + sizeof(v);
+}
+
+static char *put_bytes(char *at, struct bytes b)
+{
+	at = put32(at, (int32_t)b.length);
+	memcpy(at, b.data, b.length);
+	return at + b.length;
+}
+
+static char *put_row(char *at, const struct share *s, const struct row *row)
+{
+	char room[WORKLOAD_ROOM];
+	struct payment_event e;
+
+	workload_event(s->w, row->number, room, &e);
+	at = put_bytes(put16(at, 10), e.order_id);
+	at = put_bytes(at, e.payment_key);
+	at = put64(put32(at, 8), e.ticket_type_id);
+	at = put64(put32(at, 8), e.member_id);
+	at = put32(put32(at, 4), e.quantity);
+	at = put64(put32(at, 8), e.amount_minor);
+	at = put_bytes(at, BYTES_LITERAL("CONFIRMED"));
+	at = put32(put32(at, 4), s->number);
+	at = put64(put32(at, 8), row->offset);
+	return put64(put32(at, 8), (clock_realtime_ms() - EPOCH_DAYS * INT64_C(86400000)) * 1000);
+}
+
+static int by_order_id(const void *a, const void *b)
+{
+	return memcmp(((const struct row *)a)->room, ((const struct row *)b)->room,
+		WORKLOAD_ID_BYTES);
+}
+
+static void make_batch(const struct share *s, struct row *rows, size_t count, struct buffer *ret)
+{
+	ret->data = malloc(32 + count * ROW_MAX_BYTES);
+	if (!ret->data)
+		die("no memory");
+	qsort(rows, count, sizeof(*rows), by_order_id);
+
+	static const char signature[] = "PGCOPY\n\377\r\n"; /* with its NUL */
+	char *at = ret->data;
+
+	memcpy(at, signature, sizeof(signature));
+	at = put32(put32(at + sizeof(signature), 0), 0);
+	for (size_t i = 0; i < count; i++)
+		at = put_row(at, s, &rows[i]);
+	at = put16(at, -1);
+	ret->length = (size_t)(at - ret->data);
+	ret->data = realloc(ret->data, ret->length);
+}
+
+/* Events are dealt to the shares in turn, as `load fill` deals them to partitions. */
+static void make_share(struct share *s)
+{
+	const struct options *o = s->w->options;
+	CLEANUP(free_ptr) struct row *rows = calloc((size_t)o->batch, sizeof(*rows));
+	size_t held = 0;
+	int64_t offset = 0;
+
+	s->batches = calloc((size_t)(o->events / o->connections / o->batch + 2), sizeof(*s->batches));
+	if (!rows || !s->batches)
+		die("no memory");
+	for (int64_t i = s->number; i < o->events; i += o->connections, offset++) {
+		struct payment_event e;
+		struct row *row = &rows[held];
+
+		if (!workload_is_fresh(s->w, o->first + i))
+			continue;
+		row->number = o->first + i;
+		row->offset = offset;
+		workload_event(s->w, row->number, row->room, &e);
+		if (++held == (size_t)o->batch) {
+			make_batch(s, rows, held, &s->batches[s->count++]);
+			held = 0;
+		}
+	}
+	if (held > 0)
+		make_batch(s, rows, held, &s->batches[s->count++]);
+}
+
+/* ---- COPY -------------------------------------------------------------------------------------- */
+
+static void expect(PGconn *c, PGresult *res, ExecStatusType wanted)
+{
+	if (PQresultStatus(res) != wanted)
+		die("%s", PQerrorMessage(c));
+	PQclear(res);
+}
+
+static void copy_batch(PGconn *c, const struct buffer *b)
+{
+	expect(c, PQexec(c, "BEGIN"), PGRES_COMMAND_OK);
+	expect(c, PQexec(c, "COPY payment FROM STDIN (FORMAT BINARY)"), PGRES_COPY_IN);
+	for (size_t at = 0; at < b->length; at += CHUNK_BYTES) {
+		size_t n = b->length - at < CHUNK_BYTES ? b->length - at : CHUNK_BYTES;
+
+		if (PQputCopyData(c, b->data + at, (int)n) != 1)
+			die("%s", PQerrorMessage(c));
+	}
+	if (PQputCopyEnd(c, NULL) != 1)
+		die("%s", PQerrorMessage(c));
+	expect(c, PQgetResult(c), PGRES_COMMAND_OK);
+	while (PQgetResult(c))
+		;
+	expect(c, PQexec(c, "COMMIT"), PGRES_COMMAND_OK);
+}
+
+static void *work(void *argument)
+{
+	struct share *s = argument;
+
+	pthread_barrier_wait(s->start);
+	s->begin_us = clock_monotonic_us();
+	for (size_t i = 0; i < s->count; i++)
+		copy_batch(s->conn, &s->batches[i]);
+	s->end_us = clock_monotonic_us();
+	return NULL;
+}
+
+static void run(const struct workload *w)
+{
+	const struct options *o = w->options;
+	struct share shares[CONNECTIONS_MAX] = {0};
+	pthread_barrier_t start;
+	int64_t begin_us = INT64_MAX, end_us = 0, rows = 0;
+
+	pthread_barrier_init(&start, NULL, (unsigned)o->connections);
+	for (int64_t i = 0; i < o->events; i++)
+		rows += workload_is_fresh(w, o->first + i);
+	for (int i = 0; i < o->connections; i++) {
+		shares[i] = (struct share){.w = w, .number = i, .start = &start};
+		make_share(&shares[i]);
+		shares[i].conn = PQconnectdb(o->conninfo);
+		if (PQstatus(shares[i].conn) != CONNECTION_OK)
+			die("%s", PQerrorMessage(shares[i].conn));
+	}
+	for (int i = 0; i < o->connections; i++)
+		if (pthread_create(&shares[i].thread, NULL, work, &shares[i]))
+			die("no thread");
+	for (int i = 0; i < o->connections; i++) {
+		pthread_join(shares[i].thread, NULL);
+		begin_us = shares[i].begin_us < begin_us ? shares[i].begin_us : begin_us;
+		end_us = shares[i].end_us > end_us ? shares[i].end_us : end_us;
+		PQfinish(shares[i].conn);
+	}
+
+	double seconds = (double)(end_us - begin_us) / 1e6;
+
+	printf("{\"rows\":%lld,\"seconds\":%.3f,\"rate\":%.0f}\n", (long long)rows, seconds,
+		(double)rows / seconds);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct workload w;
+
+	if (!options_parse(argc, argv, usage, &o) || !workload_init(&w, &o))
+		return 64;
+	run(&w);
+	workload_done(&w);
+	return 0;
+}
