@@ -1,0 +1,260 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bookings a second with a backlog waiting, beside what PostgreSQL, Kafka and the decoder allow.
+
+The rate counts from the first booking's decided_at to the last COMMIT that is seen; CPU and WAL
+from the daemon's start until all outcomes are published and Kafka's offsets are committed.
+"""
+
+import argparse
+import dataclasses
+import sys
+
+from lab import verify, with_lab
+from report import Report
+from usage import Usage
+from harness.process import wait_until
+
+DEFAULT_BATCH = 5000
+COLUMNS = ["run", "events", "rate", "of COPY", "daemon us", "PostgreSQL us", "Kafka us", "MiB",
+           "WAL bytes", "published", "seconds"]
+
+
+@dataclasses.dataclass
+class Shape:
+    """One configuration; what is None is the daemon's default."""
+
+    name: str
+    events: int = 0
+    batch: int = None
+    workers: int = 3
+    types: int = 1
+    skew: float = 0
+    duplicates: float = 0
+    ids: str = "random"
+    settings: dict = dataclasses.field(default_factory=dict)
+
+    def backlog(self):
+        return {"events": self.events, "partitions": self.workers, "types": self.types,
+                "skew": self.skew, "duplicates": self.duplicates, "ids": self.ids}
+
+    def daemon_settings(self):
+        found = {"kafka.workers": self.workers, **self.settings}
+        if self.batch:
+            found["batch.max_events"] = self.batch
+        return {k.replace(".", "__"): v for k, v in found.items()}
+
+
+def ours(name="defaults", **more):
+    return Shape(name, **more)
+
+
+def experiment(name, provider, batch, wait_ms=1000):
+    # With its own scope, and a budget that holds its wait of five seconds.
+    return Shape(name, batch=batch, settings={
+        "lock.provider": provider, "lock.scope": "transaction", "lock.wait_ms": wait_ms})
+
+
+SWEEPS = {
+    "batch": [ours("batch %d" % n, batch=n) for n in (1, 10, 100, 1000, 5000, 10000)],
+    "workers": [ours("workers %d" % n, workers=n) for n in (1, 2, 3, 6)],
+    "types": [ours("types %d" % n, types=n) for n in (1, 10, 100, 1000)]
+    + [ours("types 1000, Zipf 1", types=1000, skew=1)],
+    "scope": [ours("scope %s, batch %d" % (scope, n), batch=n, settings={"lock.scope": scope})
+              for n in (1000, 5000) for scope in ("stock", "transaction")]
+    + [ours("row locks alone, batch %d" % n, batch=n, settings={"lock.provider": "database"})
+       for n in (1000, 5000)],
+    "strategy": [experiment("pessimistic, 1 a time", "database", 1),
+                 experiment("Redis, 1 a time, wait 5 s", "redis", 1, 5000),
+                 experiment("Redis, 1 a time, wait 1 s", "redis", 1),
+                 experiment("buffer + Redis, 500", "redis", 500),
+                 experiment("buffer + row lock, 500", "database", 500)],
+    "duplicates": [ours("duplicates %d %%" % (100 * d), duplicates=d) for d in (0, 0.01, 0.1, 0.5)],
+    "ids": [ours("ids " + ids, ids=ids) for ids in ("random", "time")],
+}
+QUICK = [ours("defaults"), ours("batch 10000", batch=10000)]
+
+
+def events_for(shape, wanted):
+    """Small batches are slow: fewer events say the same."""
+    return min(wanted, {1: 20000, 10: 100000, 100: 500000}.get(shape.batch, wanted))
+
+
+# ---- limits
+
+def raw_copy(lab, events, batch, ids="random"):
+    with lab.world() as world:
+        lab.checkpoint()
+        use = Usage(postgres=lab.postgres.child.pid)
+        begin = wal(world)
+        found = lab.run("copy", conninfo=lab.postgres.conninfo(world.database, "postgres"),
+                        events=events, batch=batch, ids=ids)
+        assert world.sql("SELECT count(*) FROM payment")[0][0] == events
+        return {"run": "raw COPY, %d rows" % batch, "events": events, "rate": found["rate"],
+                "PostgreSQL us": 1e6 * use.since()["postgres"] / events,
+                "WAL bytes": (wal(world) - begin) / events, "seconds": found["seconds"]}
+
+
+def consumption(lab, shape):
+    topic, _ = lab.backlog(**shape.backlog())
+    use = Usage(kafka=lab.kafka.process.pid)
+    found = lab.run("load", "consume", brokers=lab.kafka.bootstrap, topic=topic,
+                    events=shape.events, consumers=shape.workers)
+    return {"run": "Kafka read alone", "events": shape.events, "rate": found["rate"],
+            "Kafka us": 1e6 * use.since()["kafka"] / shape.events, "seconds": found["seconds"]}
+
+
+def decoding(lab, events):
+    found = lab.run("stages", "decode", events=events, batch=1000)
+    return {"run": "decode alone, 1 thread", "events": events, "rate": found["rate"],
+            "daemon us": found["ns"] / 1000, "seconds": found["seconds"]}
+
+
+# ---- the daemon
+
+def wal(world):
+    return int(world.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
+
+
+def last_commit(lab, world, count, name):
+    """PostgreSQL's clock when all `count` records are seen to be decided."""
+    decided = "SELECT coalesce(sum(next_offset), 0), extract(epoch FROM clock_timestamp()) " \
+              "FROM consumer_progress"
+
+    def ended():
+        done, now = world.sql(decided)[0]
+        lab.progress.say("%s: %d of %d decided" % (name, done, count))
+        return float(now) if done >= count else None
+    return wait_until(ended, 900, lambda: world.daemon.status, every=0.01)
+
+
+def exact(world, shape, orders):
+    """Each order once, all of them confirmed, the stock down by as many, an outcome for each event."""
+    found = world.sql("SELECT count(*), count(*) FILTER (WHERE status = 'CONFIRMED') FROM payment")
+    assert found == [(orders, orders)], found
+    taken = world.sql("SELECT sum(total - remaining) FROM ticket_type")[0][0]
+    assert taken == orders, "%d taken for %d orders" % (taken, orders)
+    published = outcomes(world)
+    # At least once: members that join late make others publish some again.
+    assert published >= shape.events, "%d outcomes of %d events" % (published, shape.events)
+    verify(world)
+    return published
+
+
+def outcomes(world):
+    from harness.broker import Group
+    group = Group(world.broker.bootstrap, "count", world.outcome_topic, world.outcome_partitions)
+    try:
+        return sum(group.high())
+    finally:
+        group.close()
+
+
+def drain(lab, shape):
+    topic, filled = lab.backlog(**shape.backlog())
+    with lab.world(types=shape.types, partitions=shape.workers, topic=topic,
+                   **shape.daemon_settings()) as world:
+        lab.checkpoint()
+        begin_wal = wal(world)
+        use = Usage(postgres=lab.postgres.child.pid, kafka=lab.kafka.process.pid)
+        world.daemon.start()
+        end = last_commit(lab, world, shape.events, shape.name)
+        world.wait_done(300)
+        cpu = {**use.since(), "daemon": Usage(daemon=world.daemon.pid).begin["daemon"]}
+        written, memory = wal(world) - begin_wal, world.daemon.memory()
+        lab.progress.say(shape.name + ": verify")
+        published = exact(world, shape, filled["orders"])
+        first = float(world.sql("SELECT extract(epoch FROM min(decided_at)) FROM payment")[0][0])
+        assert world.daemon.terminate() == 0
+    micro = {name: 1e6 * seconds / shape.events for name, seconds in cpu.items()}
+    return {"run": shape.name, "events": shape.events, "rate": shape.events / (end - first),
+            "daemon us": micro["daemon"], "PostgreSQL us": micro["postgres"],
+            "Kafka us": micro["kafka"], "MiB": round(memory), "WAL bytes": written / filled["orders"],
+            "published": published, "seconds": end - first}
+
+
+def warm_up(lab, events=60000):
+    """A cold broker and the first COPY of a new cluster are slower by a third."""
+    lab.progress.say("warming up")
+    raw_copy(lab, events, DEFAULT_BATCH)
+    drain(lab, ours("warming up", events=events))
+
+
+# ---- the whole
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="./dev bench drain", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="defaults and batch 10,000 beside raw "
+                        "COPY, in less than a minute")
+    parser.add_argument("--sweep", action="append", choices=sorted(SWEEPS),
+                        help="only this one (may be repeated)")
+    parser.add_argument("--one", action="store_true", help="only one run, with the options below")
+    parser.add_argument("--events", type=int, help="waiting (1,000,000; --quick: 500,000)")
+    for name, kind in (("batch", int), ("workers", int), ("types", int), ("skew", float),
+                       ("duplicates", float), ("ids", str)):
+        parser.add_argument("--" + name, type=kind, help="of --one, or of every run of --quick")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="a setting of the daemon, in every run")
+    parser.add_argument("--out", default="build/bench", help="directory of the results")
+    return parser.parse_args()
+
+
+def typed(text):
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def shapes(options):
+    if options.one:
+        chosen = [ours("--one")]
+    elif options.quick:
+        chosen = QUICK
+    else:
+        chosen = [s for name in options.sweep or SWEEPS for s in SWEEPS[name]]
+    given = {name: getattr(options, name) for name in
+             ("batch", "workers", "types", "skew", "duplicates", "ids")
+             if getattr(options, name) is not None}
+    settings = dict(pair.split("=", 1) for pair in options.set)
+    events = options.events or (500000 if options.quick else 1000000)
+    for shape in chosen:
+        shape = dataclasses.replace(shape, **given, settings={
+            **shape.settings, **{k: typed(v) for k, v in settings.items()}})
+        yield dataclasses.replace(shape, events=events_for(shape, events))
+
+
+def measure(lab, options, report):
+    chosen = list(shapes(options))
+    most = max(s.events for s in chosen)
+    batches = sorted({s.batch or DEFAULT_BATCH for s in chosen if (s.batch or DEFAULT_BATCH) >= 100})
+    lab.progress.total = len(batches) + len(chosen) + 2
+    warm_up(lab)
+    copied = {}
+    for batch in batches:
+        lab.progress.next("raw COPY, %d rows a transaction" % batch)
+        row = raw_copy(lab, most, batch, options.ids or "random")
+        copied[batch] = row["rate"]
+        report.add(**row)
+    lab.progress.next("decode alone")
+    report.add(**decoding(lab, min(most, 500000)))
+    lab.progress.next("Kafka alone")
+    report.add(**consumption(lab, dataclasses.replace(chosen[0], events=most)))
+    # Runs of the same backlog one after the other: it is made once.
+    for shape in sorted(chosen, key=lambda s: sorted(s.backlog().items()) != sorted(
+            dataclasses.replace(chosen[0], events=most).backlog().items())):
+        lab.progress.next(shape.name)
+        row = drain(lab, shape)
+        limit = copied.get(shape.batch or DEFAULT_BATCH)
+        report.add(**row, **({"of COPY": row["rate"] / limit} if limit else {}))
+
+
+def main():
+    options = arguments()
+    report = Report("drain", options.out, "Bookings a second, a backlog waiting", COLUMNS)
+    with_lab(lambda lab: measure(lab, options, report))
+    report.bars("rate")
+    report.print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
