@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 
+#include "base/clock.h"
+
 enum { ANSWER_MS = 10000 };
 
 static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
@@ -90,6 +92,19 @@ static int count_partitions(rd_kafka_t *rk, const char *topic)
 	return n;
 }
 
+static void query(rd_kafka_t *rk, const char *topic, int partition, int64_t *low, int64_t *high)
+{
+	int64_t deadline_us = clock_monotonic_us() + ANSWER_MS * 1000;
+	rd_kafka_resp_err_t e;
+
+	/* A topic just made has no leader for a moment. */
+	while ((e = rd_kafka_query_watermark_offsets(rk, topic, partition, low, high, ANSWER_MS))) {
+		if (clock_monotonic_us() > deadline_us)
+			die("topic %s: %s", topic, rd_kafka_err2str(e));
+		rd_kafka_poll(rk, 20);
+	}
+}
+
 int kafka_assign(rd_kafka_t *rk, const char *topic, int first, int step, int64_t begin)
 {
 	int n = count_partitions(rk, topic);
@@ -97,11 +112,8 @@ int kafka_assign(rd_kafka_t *rk, const char *topic, int first, int step, int64_t
 
 	for (int p = first; p < n; p += step) {
 		int64_t low, high;
-		rd_kafka_resp_err_t e =
-			rd_kafka_query_watermark_offsets(rk, topic, p, &low, &high, ANSWER_MS);
 
-		if (e)
-			die("topic %s: %s", topic, rd_kafka_err2str(e));
+		query(rk, topic, p, &low, &high);
 		rd_kafka_topic_partition_list_add(list, topic, p)->offset =
 			begin == RD_KAFKA_OFFSET_END ? high : low;
 	}

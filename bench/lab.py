@@ -62,11 +62,11 @@ class Lab:
             command += ["--" + key.replace("_", "-"), str(value)]
         return command
 
-    def run(self, name, *words, seconds=600, **options):
+    def run(self, name, *words, limit=600, **options):
         """The program's result, a line of JSON."""
         command = self.command(name, *words, **options)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=seconds, check=False, text=True)
+                              stderr=subprocess.PIPE, timeout=limit, check=False, text=True)
         if done.returncode:
             raise AssertionError("%s: exit %d\n%s" % (" ".join(command), done.returncode,
                                                       done.stderr))
@@ -79,7 +79,8 @@ class Lab:
         child = Child(self.command("load", "echo", brokers=self.kafka.bootstrap,
                                    topic=world.topic, outcome_topic=world.outcome_topic), log)
         try:
-            wait_until(lambda: "ready" in child.log(), 20, child.log)
+            wait_until(lambda: "ready" in child.log() or not child.alive, 20, child.log)
+            assert child.alive, child.log()
             yield child
         finally:
             child.signal(signal.SIGTERM)

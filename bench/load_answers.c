@@ -6,6 +6,9 @@
 
 #include "base/clock.h"
 
+/* Events a partition: enough for every partition of the outcomes to have had some as well. */
+enum { WARM_UP = 20 };
+
 void answers_produce(struct answers *a, int64_t i)
 {
 	const struct options *o = a->w->options;
@@ -58,7 +61,7 @@ static void warm_up(struct answers *a)
 
 	for (int64_t i = o->first; i < a->base; i++)
 		answers_produce(a, i);
-	for (int64_t left = o->partitions; left > 0;) {
+	for (int64_t left = a->base - o->first; left > 0;) {
 		int64_t i = answers_wait(a, 100, &confirmed);
 
 		left -= i >= o->first && i < a->base;
@@ -71,7 +74,7 @@ void answers_open(struct answers *a, const struct workload *w)
 {
 	const struct options *o = w->options;
 
-	*a = (struct answers){.w = w, .base = o->first + o->partitions};
+	*a = (struct answers){.w = w, .base = o->first + WARM_UP * o->partitions};
 	a->consumer = kafka_consumer(o, "fetch.error.backoff.ms", "5", NULL);
 	kafka_assign(a->consumer, o->outcome_topic, 0, 1, RD_KAFKA_OFFSET_END);
 	a->producer = kafka_producer(o, "linger.ms", "0", NULL);
@@ -90,10 +93,11 @@ void answers_close(struct answers *a, int64_t failed)
 	const struct histogram *h = &a->latency;
 	double seconds = (double)(a->end_us - a->begin_us) / 1e6;
 
-	printf("{\"produced\":%lld,\"answered\":%lld,\"confirmed\":%lld,\"repeated\":%lld,"
+	printf("{\"warming_up\":%lld,\"produced\":%lld,\"answered\":%lld,\"confirmed\":%lld,\"repeated\":%lld,"
 	       "\"failed\":%lld,\"seconds\":%.3f,\"rate\":%.1f,\"mean_ms\":%.3f,"
 	       "\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
-		(long long)a->produced, (long long)a->answered, (long long)a->confirmed,
+		(long long)(a->base - a->w->options->first), (long long)a->produced,
+		(long long)a->answered, (long long)a->confirmed,
 		(long long)a->repeated, (long long)failed, seconds,
 		(double)a->answered / seconds,
 		h->count ? h->sum_us / (double)h->count / 1000 : 0.0, ms(histogram_at(h, 0.5)),

@@ -21,7 +21,7 @@ struct answers {
 	int64_t next_progress_us;
 };
 
-/* Connect, and have an event of each partition answered: those that come first wait for connections
+/* Connect, and have some events of each partition answered: those that come first wait for connections
  * and do not count. */
 void answers_open(struct answers *a, const struct workload *w);
 

@@ -12,7 +12,7 @@ struct consumer {
 	const struct options *o;
 	int first;
 	atomic_llong *left;
-	int64_t begin_us, end_us, bytes; /* of its first and last record */
+	int64_t begin_us, end_us, bytes; /* from the first fetch to the last record */
 	pthread_t thread;
 };
 
@@ -29,8 +29,10 @@ static void *consume(void *argument)
 	kafka_assign(
 		rk, c->o->topic, c->first, (int)c->o->consumers, RD_KAFKA_OFFSET_BEGINNING);
 
+	c->begin_us = clock_monotonic_us();
+
 	rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(rk);
-	int64_t deadline_us = clock_monotonic_us() + c->o->timeout_ms * 1000;
+	int64_t deadline_us = c->begin_us + c->o->timeout_ms * 1000;
 
 	while (atomic_load(c->left) > 0 && clock_monotonic_us() < deadline_us) {
 		ssize_t n = rd_kafka_consume_batch_queue(queue, 100, portion, PORTION);
@@ -43,8 +45,6 @@ static void *consume(void *argument)
 		}
 		if (records > 0) {
 			c->end_us = clock_monotonic_us();
-			if (!c->begin_us)
-				c->begin_us = c->end_us;
 			atomic_fetch_sub(c->left, records);
 		}
 	}
@@ -68,7 +68,7 @@ int load_consume(const struct workload *w)
 	}
 	for (int i = 0; i < o->consumers; i++) {
 		pthread_join(c[i].thread, NULL);
-		if (c[i].begin_us && c[i].begin_us < begin_us)
+		if (c[i].begin_us < begin_us)
 			begin_us = c[i].begin_us;
 		if (c[i].end_us > end_us)
 			end_us = c[i].end_us;
