@@ -19,6 +19,12 @@ struct candidate {
 	struct payment_row row;     /* strings in the batch's arena */
 };
 
+/* A whole event of a slice while they are sorted. */
+struct order {
+	uint64_t head; /* bytes of the order id, as a number */
+	uint32_t record;
+};
+
 /* One ticket type of a slice. */
 struct stock {
 	int64_t id;
@@ -48,7 +54,7 @@ struct batch {
 	struct candidate *candidates; /* one per order id, ascending by bytes; conflicts and
 	                                 duplicates inside the slice follow their first record */
 	size_t candidate_count;
-	uint32_t *order;              /* room for sorting */
+	struct order *order;          /* room for sorting */
 	struct stock *stock;          /* of fresh candidates, ascending by id; see batch_stock() */
 	size_t stock_count;
 	int64_t decided_at_us;        /* set by the ledger: of the rows inserted and letters parked */

@@ -129,6 +129,22 @@ static void candidates_are_the_first_of_each_order_sorted_by_bytes(void **state)
 	assert_int_equal(b->records[5].candidate, 3);
 }
 
+static void order_ids_with_much_in_common_are_told_apart_by_every_byte(void **state)
+{
+	static const char *const ids[] = {"order-2026-000000001", "order-2026-000000000",
+		"order-2026-00000000", "order-2026-0000000000", "order-2026-000000000=",
+		"order-2026-000000000.z.z.z.zb", "order-2026-000000000.z.z.z.za"};
+	static const uint32_t sorted[] = {2, 1, 6, 5, 3, 4, 0};
+	struct batch *b = *state;
+
+	for (int i = 0; i < 7; i++)
+		append(b, i, ids[i], 1);
+	batch_slice(b, 0, 7);
+	assert_int_equal(b->candidate_count, 7);
+	for (int i = 0; i < 7; i++)
+		assert_int_equal(b->candidates[i].record, sorted[i]);
+}
+
 static void refused_records_are_no_candidates(void **state)
 {
 	struct batch *b = *state;
@@ -262,6 +278,7 @@ int main(void)
 		CASE(of_a_too_large_value_the_prefix_and_the_length_are_kept),
 		CASE(a_tombstone_is_kept_as_one),
 		CASE(candidates_are_the_first_of_each_order_sorted_by_bytes),
+		CASE(order_ids_with_much_in_common_are_told_apart_by_every_byte),
 		CASE(refused_records_are_no_candidates),
 		CASE(a_slice_knows_where_it_ends),
 		CASE(a_new_slice_forgets_what_an_attempt_decided),
