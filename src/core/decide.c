@@ -25,19 +25,20 @@ static bool inserts(const struct batch *b, const struct record *r)
 
 void decide_predict(struct batch *b, const struct stock_hints *hints)
 {
+	struct stock_hints left = *hints; /* counted down, so that a sell-out within it is met */
+
 	for (size_t i = 0; i < b->length; i++) {
 		struct record *r = batch_record(b, i);
-		int64_t id = r->event.ticket_type_id;
+		int64_t id = r->event.ticket_type_id, *remaining = &left.slot[hint_slot(id)].remaining;
 
-		if (r->refusal != REFUSAL_NONE || hints->slot[hint_slot(id)].id != id)
+		if (r->refusal != REFUSAL_NONE || left.slot[hint_slot(id)].id != id)
 			continue;
-
-		int64_t remaining = hints->slot[hint_slot(id)].remaining;
-
-		if (remaining < 0)
+		if (*remaining < 0)
 			r->predicted = PAYMENT_UNKNOWN_TICKET_TYPE;
-		else if (remaining < r->event.quantity)
+		else if (*remaining < r->event.quantity)
 			r->predicted = PAYMENT_SOLD_OUT;
+		else
+			*remaining -= r->event.quantity;
 	}
 }
 

@@ -246,6 +246,27 @@ static void predictions_follow_the_stock_last_seen(void **state)
 	assert_int_equal(b->records[3].predicted, PAYMENT_SOLD_OUT);
 }
 
+static void predictions_count_down_within_a_batch(void **state)
+{
+	struct batch *b = *state;
+
+	append(b, "a", "k", 1, 1);
+	batch_slice(b, 0, 1);
+	decide(b, 1, 4); /* 3 left */
+	batch_clear(b);
+	append(b, "b", "k", 1, 2);
+	append(b, "c", "k", 1, 2);
+	append(b, "d", "k", 1, 1);
+	batch_slice(b, 0, 3);
+	for (int again = 0; again < 2; again++) { /* a guess leaves what was seen as it is */
+		decide_predict(b, &hints);
+		assert_int_equal(b->records[0].predicted, PAYMENT_CONFIRMED);
+		assert_int_equal(b->records[1].predicted, PAYMENT_SOLD_OUT);
+		assert_int_equal(b->records[2].predicted, PAYMENT_CONFIRMED);
+		batch_slice(b, 0, 3);
+	}
+}
+
 static void hints_of_another_type_in_the_same_slot_say_nothing(void **state)
 {
 	struct batch *b = *state;
@@ -312,6 +333,7 @@ int main(void)
 		CASE(the_rows_own_record_is_no_duplicate),
 		CASE(a_refused_record_touches_nobody),
 		CASE(predictions_follow_the_stock_last_seen),
+		CASE(predictions_count_down_within_a_batch),
 		CASE(hints_of_another_type_in_the_same_slot_say_nothing),
 		CASE(the_largest_ids_have_a_slot),
 		CASE(the_tally_counts_each_record_once),
