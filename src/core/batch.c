@@ -159,6 +159,7 @@ void batch_slice(struct batch *b, size_t first, size_t length)
 	b->first = first;
 	b->length = length;
 	b->stock_count = 0;
+	b->stock_early = b->stock_read = false;
 	b->decided_at_us = 0;
 	for (size_t i = 0; i < length; i++) {
 		struct record *r = batch_record(b, i);

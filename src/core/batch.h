@@ -57,6 +57,8 @@ struct batch {
 	struct order *order;          /* room for sorting */
 	struct stock *stock;          /* of fresh candidates, ascending by id; see batch_stock() */
 	size_t stock_count;
+	bool stock_early;             /* asked of the ledger: read the stock when it begins ... */
+	bool stock_read;              /* set by the ledger: ... and it did */
 	int64_t decided_at_us;        /* set by the ledger: of the rows inserted and letters parked */
 	int64_t last_record_at_ms;    /* timestamp of the slice's last record, -1: none */
 };

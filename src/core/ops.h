@@ -133,7 +133,8 @@ struct ledger_ops {
 	/* BEGIN; move the progress row (FENCED unless next_offset == expected, owner ours, running);
 	 * insert the candidates with their predicted status; mark and read those that existed; write
 	 * the letters of refused records; set decided_at_us, of a record whose letter existed its
-	 * own.
+	 * own. With b->stock_early it may also do at once what lock_stock() does, for all of b->stock,
+	 * and say so by b->stock_read: that saves small batches a round trip.
 	 * REJECT: the server refuses some row's data. */
 	enum result (*begin)(void *self, struct batch *b, struct error *err);
 	/* Lock the stock rows of b->stock by ascending id and read them. */
@@ -193,7 +194,8 @@ struct sink_ops {
 	/* Hand one outcome over; key and value are copied. BUSY: the queue is full, serve() first. */
 	enum result (*publish)(void *self, struct bytes key, struct bytes value, uint64_t mark,
 		struct error *err);
-	/* Serve deliveries for at most wait_ms. RETRY: the producer had a fatal error and is being
+	/* Serve deliveries for at most wait_ms. 0: what is there; else the caller has nothing better to
+	 * do, and what waits to be sent together with more is sent at once. RETRY: the producer had a fatal error and is being
 	 * made anew; everything not told delivered before is told undelivered. */
 	enum result (*serve)(void *self, int64_t wait_ms, sink_delivered_fn *delivered, void *context,
 		struct error *err);

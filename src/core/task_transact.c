@@ -176,6 +176,12 @@ static bool wants_stock_lock(const struct worker *w)
 	return w->ops.lock && w->config.scope == LOCK_SCOPE_STOCK;
 }
 
+static void allocate(struct task *t)
+{
+	decide_allocate(t->work, &t->worker->hints);
+	task_enter(t, TASK_WRITE);
+}
+
 void task_step_begin(struct task *t)
 {
 	struct worker *w = t->worker;
@@ -184,6 +190,9 @@ void task_step_begin(struct task *t)
 
 	b->published = t->deliveries.delivered_to;
 	decide_predict(b, &w->hints);
+	b->stock_early = !wants_stock_lock(w); /* else the lock comes in between */
+	if (b->stock_early)
+		batch_stock(b);
 
 	enum result r = w->ops.ledger->begin(w->ops.ledger_self, b, &err);
 
@@ -192,6 +201,10 @@ void task_step_begin(struct task *t)
 		return;
 	}
 	decide_classify(b);
+	if (b->stock_read) {
+		allocate(t);
+		return;
+	}
 	batch_stock(b);
 	if (b->stock_count == 0)
 		task_enter(t, TASK_WRITE);
@@ -209,8 +222,7 @@ void task_step_stock(struct task *t)
 		failed(t, r, &err);
 		return;
 	}
-	decide_allocate(t->work, &w->hints);
-	task_enter(t, TASK_WRITE);
+	allocate(t);
 }
 
 void task_step_write(struct task *t)
@@ -304,7 +316,7 @@ static void committed(struct task *t)
 	w->totals.conflicts += tally.conflicts;
 	w->totals.refused += tally.refused;
 	w->totals.batch_records = (int64_t)b->length;
-	w->totals.batch_us = worker_now(w) - t->began_us;
+	w->totals.batch_us = t->batch_us = t->decided_us - t->began_us;
 	task_recovered(t);
 	task_log_slice(t, LOG_LEVEL_DEBUG, LOG_EVENT_BATCH, NULL,
 		"%zu records: %" PRId64 " fresh, %" PRId64 " duplicates, %" PRId64

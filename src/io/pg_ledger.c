@@ -12,7 +12,7 @@
  * waited for: progress row < payment keys, ascending < stock rows, ascending.
  */
 
-/* ---- begin: progress, payments, letters ---------------------------------------------------- */
+/* ---- progress, what existed ----------------------------------------------------------------- */
 
 static void send_progress(struct pg_ledger *l, const struct batch *b)
 {
@@ -72,56 +72,21 @@ static enum result read_existing(
 	return r;
 }
 
-static enum result pg_ledger_begin(void *self, struct batch *b, struct error *err)
-{
-	enum { MOVED = PG_BEGIN_RESULTS, PAYMENTS };
-	struct pg_ledger *l = self;
-	enum pg_way way = pg_payments_way(l, b);
-	int64_t letters;
-	int answers;
-	bool parked;
-	CLEANUP(pg_results_clear) struct pg_results results = {.failed = -1};
-	struct error why = {0};
-	size_t existing = 0;
-	enum result r = pg_transaction_begin(l, 0, err);
-
-	if (r != RESULT_OK)
-		return r;
-	send_progress(l, b);
-	answers = pg_payments_send(l, b, way);
-	letters = pg_letters_send_refused(l, b);
-	r = pg_transaction_run(l, &results, &why);
-	if (r != RESULT_OK) {
-		if (way == PG_WAY_INSERT && results.failed == PAYMENTS)
-			return pg_payments_refused(l, &why, err);
-		if (err)
-			*err = why;
-		return r;
-	}
-
-	if (PQntuples(results.at[MOVED]) != 1)
-		return pg_transaction_fail(l, err, RESULT_FENCED,
-			"partition %" PRId32 " is not at offset %" PRId64
-			", has another owner or is stopped",
-			b->partition, b->expected);
-	b->decided_at_us = pg_result_time_us(results.at[MOVED], 0, 0);
-	r = pg_payments_take(l, b, way, &results, PAYMENTS, &existing, err);
-	if (r != RESULT_OK)
-		return r;
-	parked = letters > 0 &&
-		 pg_transaction_rows(results.at[PAYMENTS + answers]) < letters;
-	return existing > 0 || parked ? read_existing(l, b, parked, err) : RESULT_OK;
-}
-
 /* ---- stock --------------------------------------------------------------------------------- */
 
-static void send_stock(struct pg_ledger *l, const struct batch *b, enum pg_statement_id id)
+static void send_stock_ids(struct pg_ledger *l, const struct batch *b, enum pg_statement_id id)
 {
 	pg_params_reset(&l->params, 1);
 	pg_params_array(&l->params, 0, PG_TYPE_INT8);
 	for (size_t i = 0; i < b->stock_count; i++)
 		pg_params_add_int8(&l->params, 0, b->stock[i].id);
 	pg_transaction_send(l, id);
+}
+
+static void send_stock(struct pg_ledger *l, const struct batch *b)
+{
+	send_stock_ids(l, b, PG_LOCK_STOCK);
+	send_stock_ids(l, b, PG_READ_STOCK);
 }
 
 /*
@@ -147,6 +112,56 @@ static void read_stock(struct batch *b, const PGresult *locked, const PGresult *
 	}
 }
 
+/* ---- begin ---------------------------------------------------------------------------------- */
+
+static enum result pg_ledger_begin(void *self, struct batch *b, struct error *err)
+{
+	enum { MOVED = PG_BEGIN_RESULTS, PAYMENTS };
+	struct pg_ledger *l = self;
+	enum pg_way way = pg_payments_way(l, b);
+	int64_t letters;
+	int answers, stock;
+	bool parked;
+	CLEANUP(pg_results_clear) struct pg_results results = {.failed = -1};
+	struct error why = {0};
+	size_t existing = 0;
+	enum result r = pg_transaction_begin(l, 0, err);
+
+	if (r != RESULT_OK)
+		return r;
+	send_progress(l, b);
+	answers = pg_payments_send(l, b, way);
+	letters = pg_letters_send_refused(l, b);
+	stock = PAYMENTS + answers + (letters > 0);
+	/* The others' payments are not written yet, and stock rows come last. */
+	b->stock_read = b->stock_early && way == PG_WAY_INSERT;
+	if (b->stock_read)
+		send_stock(l, b);
+	r = pg_transaction_run(l, &results, &why);
+	if (r != RESULT_OK) {
+		if (way == PG_WAY_INSERT && results.failed == PAYMENTS)
+			return pg_payments_refused(l, &why, err);
+		if (err)
+			*err = why;
+		return r;
+	}
+
+	if (PQntuples(results.at[MOVED]) != 1)
+		return pg_transaction_fail(l, err, RESULT_FENCED,
+			"partition %" PRId32 " is not at offset %" PRId64
+			", has another owner or is stopped",
+			b->partition, b->expected);
+	b->decided_at_us = pg_result_time_us(results.at[MOVED], 0, 0);
+	r = pg_payments_take(l, b, way, &results, PAYMENTS, &existing, err);
+	if (r != RESULT_OK)
+		return r;
+	if (b->stock_read)
+		read_stock(b, results.at[stock], results.at[stock + 1]);
+	parked = letters > 0 &&
+		 pg_transaction_rows(results.at[PAYMENTS + answers]) < letters;
+	return existing > 0 || parked ? read_existing(l, b, parked, err) : RESULT_OK;
+}
+
 /* An open transaction whose connection is gone, or that ended without us. */
 static enum result not_open(struct pg_ledger *l, struct error *err)
 {
@@ -166,8 +181,7 @@ static enum result pg_ledger_lock_stock(void *self, struct batch *b, struct erro
 	if (b->stock_count == 0)
 		return RESULT_OK;
 	skip = pg_transaction_timeouts(l);
-	send_stock(l, b, PG_LOCK_STOCK);
-	send_stock(l, b, PG_READ_STOCK);
+	send_stock(l, b);
 	r = pg_transaction_run(l, &results, err);
 	if (r != RESULT_OK)
 		return r;

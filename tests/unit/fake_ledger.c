@@ -151,6 +151,18 @@ static enum result ledger_clear_sought(
 
 /* ---- transaction --------------------------------------------------------------------------- */
 
+static void read_stock(const struct fake_world *w, struct batch *b)
+{
+	for (size_t i = 0; i < b->stock_count; i++) {
+		for (int k = 0; k < w->type_count; k++) {
+			if (w->types[k].id == b->stock[i].id) {
+				b->stock[i].known = true;
+				b->stock[i].remaining = w->types[k].remaining;
+			}
+		}
+	}
+}
+
 static enum result ledger_begin(void *self, struct batch *b, struct error *err)
 {
 	struct fake_world *w = self;
@@ -180,6 +192,9 @@ static enum result ledger_begin(void *self, struct batch *b, struct error *err)
 			c->row = row_of(row);
 	}
 	b->decided_at_us = 1700000000000000;
+	b->stock_read = b->stock_early && w->reads_early;
+	if (b->stock_read)
+		read_stock(w, b);
 	w->in_transaction = true;
 	return RESULT_OK;
 }
@@ -190,14 +205,8 @@ static enum result ledger_lock_stock(void *self, struct batch *b, struct error *
 
 	enum result r = fake_called(w, CALL_LOCK_STOCK, err, "lock_stock");
 
-	for (size_t i = 0; r == RESULT_OK && i < b->stock_count; i++) {
-		for (int k = 0; k < w->type_count; k++) {
-			if (w->types[k].id == b->stock[i].id) {
-				b->stock[i].known = true;
-				b->stock[i].remaining = w->types[k].remaining;
-			}
-		}
-	}
+	if (r == RESULT_OK)
+		read_stock(w, b);
 	return r;
 }
 

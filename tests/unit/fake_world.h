@@ -141,6 +141,7 @@ struct fake_world {
 	int type_count;
 	int owners;
 	bool in_transaction;
+	bool reads_early;       /* begin() reads the stock when it may */
 	char refused_order[80]; /* begin() rejects a batch with it; "": none */
 
 	int64_t lease_us;

@@ -60,6 +60,36 @@ static void provider_database_takes_no_lock(void **state)
 	assert_string_equal(fake_trace(w), "begin:0@0-0 lock_stock write COMMIT publish:0-0");
 }
 
+static void stock_that_no_lock_comes_before_may_be_read_early(void **state)
+{
+	struct fake_world *w = *state;
+
+	w->reads_early = true;
+	with(state, LOCK_SCOPE_TRANSACTION, LOCK_FALLBACK_WAIT);
+	fake_order(w, 0, "a", 1, 60);
+	fake_order(w, 0, "b", 1, 60);
+	fake_order(w, 0, "c", 9, 1);
+	fake_order(w, 0, "a", 1, 60);
+	until_filling(w);
+	assert_string_equal(fake_trace(w), "acquire:1,9 begin:0@0-3 write COMMIT unlock publish:a "
+					   "publish:b publish:c publish:a");
+	assert_int_equal(fake_payment(w, "a")->status, PAYMENT_CONFIRMED);
+	assert_int_equal(fake_payment(w, "b")->status, PAYMENT_SOLD_OUT);
+	assert_int_equal(fake_payment(w, "c")->status, PAYMENT_UNKNOWN_TICKET_TYPE);
+	assert_int_equal(w->types[0].remaining, 40);
+}
+
+static void stock_behind_the_lock_is_never_read_early(void **state)
+{
+	struct fake_world *w = *state;
+
+	w->reads_early = true;
+	with(state, LOCK_SCOPE_STOCK, LOCK_FALLBACK_DATABASE);
+	fake_orders(w, 0, 1);
+	until_filling(w);
+	assert_int_equal(fake_count(w, "lock_stock"), 1);
+}
+
 static void all_types_are_locked_at_once_ascending(void **state)
 {
 	struct fake_world *w = with(state, LOCK_SCOPE_STOCK, LOCK_FALLBACK_DATABASE);
@@ -306,6 +336,8 @@ int main(void)
 		CASE(scope_stock_locks_inside_the_transaction),
 		CASE(scope_transaction_locks_around_the_transaction),
 		CASE(provider_database_takes_no_lock),
+		CASE(stock_that_no_lock_comes_before_may_be_read_early),
+		CASE(stock_behind_the_lock_is_never_read_early),
 		CASE(all_types_are_locked_at_once_ascending),
 		cmocka_unit_test(letters_alone_lock_nothing),
 		CASE(duplicates_alone_lock_nothing_in_scope_stock),
