@@ -62,6 +62,7 @@ struct task {
 	bool sought;
 	int64_t above_high_us; /* since when next_offset is above the high watermark; 0: it is not */
 	int64_t decided_us;    /* when a batch was committed last, or the position taken */
+	int64_t batch_us;      /* how long its transaction took */
 	int64_t check_offset;  /* the record before the first batch after a pause; -1: none */
 	int64_t check_ms;      /* its timestamp as it was decided */
 

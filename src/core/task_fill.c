@@ -8,6 +8,12 @@
 /* Reading records into a batch, and cutting the batch into slices: docs/design.md, "Fill". */
 enum {
 	DISTURBANCES_MAX = 3, /* errors of the stream without a record in between */
+
+	/* See rest_until_us(). */
+	REST_RECORDS = 256, /* so many are worth a transaction at any time */
+	REST_FACTOR = 3,
+	REST_MAX_US = 10000,
+	WAITING_US = 500,
 };
 
 bool task_has_room(const struct task *t)
@@ -82,13 +88,31 @@ void task_record(struct task *t, const struct raw_record *raw)
 	t->expected = raw->offset + 1;
 }
 
+/*
+ * A linger that follows the load. Where records wait already when a batch ends, they are many and
+ * small batches would use up the machine; so the next one is taken when it is large, or after a rest
+ * as long as a few such batches. A record that finds us idle is taken at once.
+ */
+static int64_t rest_until_us(const struct task *t)
+{
+	int64_t rest_us = REST_FACTOR * t->batch_us;
+
+	if (t->fill->count >= REST_RECORDS || t->fill_since_us - t->decided_us > WAITING_US)
+		return 0;
+	return t->decided_us + (rest_us < REST_MAX_US ? rest_us : REST_MAX_US);
+}
+
 int64_t task_fill_due_us(const struct task *t)
 {
 	if (t->fill->count == 0)
 		return INT64_MAX;
 	if (!task_has_room(t))
 		return 0;
-	return t->fill_since_us + t->worker->config.linger_ms * 1000;
+
+	int64_t linger = t->fill_since_us + t->worker->config.linger_ms * 1000;
+	int64_t rest = rest_until_us(t);
+
+	return linger > rest ? linger : rest;
 }
 
 /* Look for our place anew, from what is delivered on; nothing is lost, some is published again. */

@@ -89,6 +89,53 @@ static void the_loop_does_not_sleep_past_the_linger(void **state)
 	assert_true(w->last_wait_ms <= 30);
 }
 
+/* The transaction of the first record takes 2 ms; meanwhile more come. Returns when it ended. */
+static int64_t with_records_waiting(struct fake_world *w, int count)
+{
+	w->config.max_events = 1000;
+	fake_consuming(w);
+	fake_orders(w, 0, 1);
+	fake_until_saw(w, "begin:0@0-0");
+	fake_script(w, (struct fake_answer){.call = CALL_COMMIT, .takes_us = 2000});
+	fake_orders(w, 0, count);
+	fake_until_saw(w, "COMMIT");
+	fake_forget(w);
+	return w->now_us;
+}
+
+static void records_that_waited_rest_as_long_as_a_few_small_batches(void **state)
+{
+	struct fake_world *w = *state;
+	int64_t ended_us = with_records_waiting(w, 2);
+
+	fake_until_saw(w, "begin:0@1-2");
+	assert_in_range(w->now_us - ended_us, 6000, 8000);
+	assert_int_equal(fake_count_prefix(w, "begin"), 1);
+}
+
+static void many_waiting_records_do_not_rest(void **state)
+{
+	struct fake_world *w = *state;
+	int64_t ended_us = with_records_waiting(w, 256);
+
+	fake_until_saw(w, "begin:0@1-256");
+	assert_in_range(w->now_us - ended_us, 0, 1000);
+}
+
+static void a_record_that_finds_us_idle_does_not_rest(void **state)
+{
+	struct fake_world *w = *state;
+	int64_t came_us;
+
+	(void)with_records_waiting(w, 0);
+	fake_until(w, 0, "filling");
+	fake_run_ms(w, 1);
+	came_us = w->now_us;
+	fake_orders(w, 0, 1);
+	fake_until_saw(w, "begin:0@1-1");
+	assert_in_range(w->now_us - came_us, 0, 1500);
+}
+
 static void a_lower_offset_is_dropped_and_counted(void **state)
 {
 	struct fake_world *w = *state;
@@ -369,6 +416,9 @@ int main(void)
 		CASE(linger_waits_for_more),
 		CASE(a_full_batch_does_not_linger),
 		CASE(the_loop_does_not_sleep_past_the_linger),
+		CASE(records_that_waited_rest_as_long_as_a_few_small_batches),
+		CASE(many_waiting_records_do_not_rest),
+		CASE(a_record_that_finds_us_idle_does_not_rest),
 		CASE(a_lower_offset_is_dropped_and_counted),
 		CASE(a_gap_in_an_undisturbed_stream_is_believed_at_once),
 		CASE(a_gap_right_after_the_assignment_is_looked_at_twice),
