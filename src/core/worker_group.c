@@ -9,6 +9,7 @@
 enum {
 	POLL_MAX_US = 100000,     /* how long a step may wait for Kafka */
 	POLL_SOON_US = 5000,      /* the same while deliveries are outstanding */
+	HURRY_MS = 1,             /* for outcomes to be sent before that wait */
 	UNREACHABLE_US = 6000000, /* "no broker" said again within this time still holds */
 };
 
@@ -193,24 +194,11 @@ static int64_t next_due_us(const struct worker *w)
 }
 
 /* Wait for the first event, then take all that is there, at most what the batches hold. */
-void worker_poll(struct worker *w)
+static bool take_events(struct worker *w, int64_t wait_us)
 {
-	int64_t now = worker_now(w), due = next_due_us(w);
-	int64_t wait_us = worker_outstanding(w) ? POLL_SOON_US : POLL_MAX_US;
-
-	if (w->start < START_JOIN && w->start_due_us < due)
-		due = w->start_due_us;
-	if (due - now < wait_us)
-		wait_us = due > now ? due - now : 0;
-
 	struct source_event e = {.kind = SOURCE_RECORD};
+	bool any = false;
 
-	for (size_t i = 0; i < w->task_count; i++) {
-		task_before_poll(w->tasks[i]);
-		/* A rebalance may be met now: what is delivered should not be published again. */
-		(void)task_commit_if_due(w->tasks[i]);
-	}
-	w->polled_us = now;
 	for (int64_t n = 0; e.kind == SOURCE_RECORD && n < 2 * w->config.max_events; n++) {
 		struct error err = {0};
 		enum result r = w->ops.source->poll(
@@ -220,13 +208,38 @@ void worker_poll(struct worker *w)
 			w->life = WORKER_BROKEN;
 			worker_log(w, LOG_LEVEL_ERROR, LOG_EVENT_NONE,
 				"the Kafka consumer failed: %s", err.text);
-			return;
+			return true;
 		}
 		if (r != RESULT_OK)
 			e.kind = SOURCE_UNREACHABLE;
+		any = any || e.kind != SOURCE_NOTHING;
 		handle(w, &e, &err);
 		if (!worker_has_room(w))
 			break;
+	}
+	return any;
+}
+
+void worker_poll(struct worker *w)
+{
+	int64_t now = worker_now(w), due = next_due_us(w);
+	bool outstanding = worker_outstanding(w);
+	int64_t wait_us = outstanding ? POLL_SOON_US : POLL_MAX_US;
+
+	if (w->start < START_JOIN && w->start_due_us < due)
+		due = w->start_due_us;
+	if (due - now < wait_us)
+		wait_us = due > now ? due - now : 0;
+
+	for (size_t i = 0; i < w->task_count; i++) {
+		task_before_poll(w->tasks[i]);
+		/* A rebalance may be met now: what is delivered should not be published again. */
+		(void)task_commit_if_due(w->tasks[i]);
+	}
+	w->polled_us = now;
+	if (!take_events(w, outstanding ? 0 : wait_us) && outstanding && wait_us > 0) {
+		worker_serve_sink(w, HURRY_MS);
+		(void)take_events(w, wait_us);
 	}
 	if (w->unreachable_us != 0 && worker_now(w) - w->unreachable_us > UNREACHABLE_US) {
 		w->unreachable_us = 0;

@@ -175,8 +175,10 @@ static enum result sink_serve(
 
 	s->delivered = delivered;
 	s->context = context;
-	if (!s->broken)
-		rd_kafka_poll(s->client->rk, (int)wait_ms);
+	if (!s->broken && wait_ms > 0)
+		(void)rd_kafka_flush(s->client->rk, (int)wait_ms); /* what it says comes by itself */
+	else if (!s->broken)
+		rd_kafka_poll(s->client->rk, 0);
 	if (s->broken)
 		r = replace_producer(s, wait_ms, err);
 	s->delivered = NULL;

@@ -383,6 +383,7 @@ static enum result sink_serve(
 	struct fake_world *w = self;
 	bool told = false;
 
+	w->hurries += wait_ms > 0;
 	for (int i = w->first_outcome; i < w->outcome_count; i++) {
 		struct fake_outcome *o = &w->outcomes[i];
 

@@ -151,6 +151,7 @@ struct fake_world {
 	int outcome_count, first_outcome; /* first: the oldest one not told */
 	bool deliver_by_hand;             /* else at the next serve() */
 	bool sink_full;                   /* publish() answers BUSY */
+	int hurries;                      /* serve() with a wait: nothing may wait to be sent */
 
 	char trace[FAKE_TRACE_BYTES];
 	size_t trace_used;

@@ -44,6 +44,34 @@ static void what_is_decided_is_published_in_offset_order(void **state)
 	assert_int_equal(w->letter_count, 3);
 }
 
+static void outcomes_are_sent_at_once_when_no_other_batch_waits(void **state)
+{
+	struct fake_world *w = consuming(state);
+
+	w->deliver_by_hand = true;
+	w->hurries = 0;
+	fake_orders(w, 0, 1);
+	fake_until_saw(w, "publish:0-0");
+	assert_int_equal(w->hurries, 0);
+	fake_run_ms(w, 3);
+	assert_true(w->hurries > 0);
+}
+
+static void outcomes_wait_for_those_of_the_batch_behind_them(void **state)
+{
+	struct fake_world *w = *state;
+
+	w->without_redis = true;
+	w->config.max_events = 2;
+	fake_consuming(w);
+	w->deliver_by_hand = true;
+	fake_orders(w, 0, 6);
+	w->hurries = 0;
+	fake_until_saw(w, "begin:0@4-5");
+	assert_int_equal(w->outcome_count, 4);
+	assert_int_equal(w->hurries, 0);
+}
+
 static void no_offset_is_committed_before_delivery(void **state)
 {
 	struct fake_world *w = consuming(state);
@@ -349,6 +377,8 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(what_is_decided_is_published_in_offset_order),
+		CASE(outcomes_are_sent_at_once_when_no_other_batch_waits),
+		CASE(outcomes_wait_for_those_of_the_batch_behind_them),
 		CASE(no_offset_is_committed_before_delivery),
 		CASE(the_next_batch_does_not_wait_for_deliveries),
 		CASE(published_offset_travels_with_the_next_transaction),
