@@ -10,47 +10,83 @@ from harness.process import wait_until
 from harness.tap import case, cases_of, main
 
 KILLS = 30
+WORKERS = 3
+LOOK_S = 0.03  # between two looks at most
 
 
-def wait_moment(world, rng, random_moment):
-    """Until the moment of the kill; True if a transaction with payments was open then."""
-    daemon = world.daemon
-    if random_moment:
-        # Anywhere in its life, its start included.
-        deadline = time.monotonic() + rng.uniform(0.02, 1.0)
-        wait_until(lambda: time.monotonic() > deadline, 5, "the moment")
-        return world.open_transactions() > 0
+def passes(seconds):
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= until, 60, "the moment", every=0.001)
 
-    before = world.decided()
-    wait_until(lambda: world.decided() > before, 30,
-               lambda: "records are decided after a restart: " + daemon.status)
-    deadline = time.monotonic() + rng.uniform(0, 0.15)
-    wait_until(lambda: time.monotonic() > deadline, 5, "the moment")
-    wait_until(lambda: world.open_transactions() > 0, 10, "a transaction is open", every=0)
-    return True
+
+class Hunt:
+    """
+    Finds the moments to kill the daemon at. It is frozen before anybody looks at it, so what is
+    seen still holds when the kill comes, whatever the machine's speed.
+    """
+
+    def __init__(self, world, max_events, seed):
+        self.world, self.rng, self.factory = world, random.Random(seed), world.factory(seed)
+        # A COMMIT that has been sent is done without the daemon: this many may still be decided.
+        self.under_way = WORKERS * max_events
+        self.portion = max(2 * self.under_way, 8000)
+
+    def undecided(self):
+        return len(self.world.sent) - self.world.decided()
+
+    def top_up(self):
+        if self.undecided() < self.portion:
+            self.world.send(self.factory.make(self.portion))
+
+    def freeze_anywhere(self):
+        """In its life, its start included."""
+        passes(self.rng.uniform(0.02, 1.0))
+        self.world.daemon.child.freeze()
+
+    def freeze_at_work(self):
+        before = self.world.decided()
+        wait_until(lambda: self.world.decided() > before, 30,
+                   lambda: "records are decided after a restart: " + self.world.daemon.status)
+        self.freeze_in_transaction()
+
+    def freeze_in_transaction(self):
+        """Or when all is decided: so fast it may be."""
+        passes(self.rng.uniform(0, LOOK_S))
+        wait_until(lambda: self.world.open_transactions() > 0 or self.undecided() == 0, 10,
+                   lambda: "a transaction is open: " + self.world.daemon.status, every=0)
+        self.world.daemon.child.freeze()
+
+    def catch(self, blindly):
+        """The daemon stands still with records undecided; True: with a transaction open."""
+        if blindly:
+            self.freeze_anywhere()
+        else:
+            self.freeze_at_work()
+        while True:
+            found_open = self.world.open_transactions() > 0
+            if self.undecided() > self.under_way and (blindly or found_open):
+                return found_open
+            self.top_up()
+            self.world.daemon.child.thaw()
+            self.freeze_in_transaction()
 
 
 @cases_of([("killed_30_times_with_batches_of_%d" % n, (n, seed))
            for seed, n in ((11, 50), (12, 5000))], seconds=300)
 def killed_30_times(t, max_events, seed):
-    world = t.world(batch__max_events=max_events)
-    rng = random.Random(seed)
-    factory = world.factory(seed)
-    # Topped up so that a kill never finds an idle daemon, whatever the machine's speed.
-    portion = 10 * max_events if max_events > 1000 else 8000
-    world.send(factory.make(2 * portion))
+    world = t.world(kafka__workers=WORKERS, batch__max_events=max_events)
+    hunt = Hunt(world, max_events, seed)
+    hunt.top_up()
     world.sell_out(world.sent, 2)
     found_open = 0
     for number in range(KILLS):
-        if sum(world.group.high()) - world.decided() < portion:
-            world.send(factory.make(portion))
+        hunt.top_up()
         world.daemon.start(wait=False)
         # A fifth of the kills come blindly; the others when work is under way.
-        found_open += wait_moment(world, rng, number % 5 == 4)
+        found_open += hunt.catch(blindly=number % 5 == 4)
         world.daemon.child.signal(signal.SIGKILL)
         assert world.daemon.child.wait(10) == -signal.SIGKILL, "it ended by itself"
-        undecided = sum(world.group.high()) - world.decided()
-        assert undecided > 0, "kill %d came after the last record" % number
+        assert hunt.undecided() > 0, "kill %d came after the last record" % number
     t.note("%d kills, %d of them with a transaction open; %d records", KILLS, found_open,
            len(world.sent))
     assert found_open >= 20, "only %d kills found a transaction open" % found_open

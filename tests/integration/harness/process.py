@@ -64,6 +64,16 @@ class Child:
         if self.alive:
             os.kill(self.pid, number)
 
+    def freeze(self):
+        """SIGSTOP; on return no thread of it runs any more."""
+        self.signal(signal.SIGSTOP)
+        # Not reaped: Popen wants to hear of its end, too.
+        told = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert told.si_code == os.CLD_STOPPED, "it ended by itself"
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
+
     def wait(self, seconds, what="the process"):
         """The exit code; negative for a signal."""
         try:
