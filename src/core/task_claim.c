@@ -146,22 +146,34 @@ void task_step_survey(struct task *t)
  * waits.
  */
 
-/* A record that kills us each time; kills with nothing to decide say nothing. */
-static bool survives(struct task *t, const struct source_offsets *o)
+/*
+ * Kills with nothing to decide say nothing of any record: they are forgotten, or a record that
+ * comes after the last of them would be blamed. The marker behind a transaction is nothing, too; it
+ * is looked at when the count begins to matter.
+ */
+static bool find_undecided(struct task *t, const struct source_offsets *o, bool *ret)
 {
 	struct worker *w = t->worker;
 	struct error err = {0};
 	int64_t ms = -1;
 
-	if (t->unclean_claims <= UNCLEAN_STOP || t->next_offset >= o->high)
+	*ret = t->next_offset < o->high;
+	if (!*ret || t->unclean_claims < UNCLEAN_CAREFUL)
 		return true;
 	if (w->ops.source->timestamp_at(
 		    w->ops.source_self, t->partition, t->next_offset, &ms, &err) != RESULT_OK) {
 		task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
 		return false;
 	}
-	if (ms == TIMESTAMP_END)
-		return true; /* nothing to decide, only the marker behind a transaction */
+	*ret = ms != TIMESTAMP_END;
+	return true;
+}
+
+/* A record that kills us each time? */
+static bool survives(struct task *t, bool undecided)
+{
+	if (t->unclean_claims <= UNCLEAN_STOP || !undecided)
+		return true;
 	task_stop(t, true,
 		"the daemon ended %" PRId32
 		" times without releasing the partition at offset %" PRId64
@@ -310,6 +322,7 @@ void task_step_position(struct task *t)
 	struct worker *w = t->worker;
 	struct source_offsets o = {0};
 	struct error err = {0};
+	bool undecided = false;
 
 	if (t->sought) {
 		take_over_seek(t);
@@ -320,7 +333,8 @@ void task_step_position(struct task *t)
 		task_wait(t, TASK_POSITION, WAIT_KAFKA, &err);
 		return;
 	}
-	if (!survives(t, &o) || !is_retained(t, &o) || !is_within_log(t, &o) || !is_same_log(t, &o))
+	if (!find_undecided(t, &o, &undecided) || !survives(t, undecided) || !is_retained(t, &o) ||
+		!is_within_log(t, &o) || !is_same_log(t, &o))
 		return;
 
 	t->expected = start_of(t, &o);
@@ -340,6 +354,6 @@ void task_step_position(struct task *t)
 	t->decided_us = worker_now(w); /* is_same_log() has just looked */
 	t->check_offset = -1;
 	task_enter(t, TASK_FILL);
-	if (t->unclean_claims > 0 && t->next_offset >= o.high)
-		task_touch(t); /* kills while there was nothing to decide say nothing of a record */
+	if (t->unclean_claims > 0 && !undecided)
+		task_touch(t); /* which writes that they are forgotten */
 }

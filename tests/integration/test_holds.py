@@ -314,6 +314,9 @@ def storm(t, send):
         wait_until(lambda: not before & set(world.sql("SELECT owner FROM consumer_progress")) or
                    "stopped:" in world.daemon.log(), 20,
                    lambda: "all are claimed: " + world.daemon.status)
+    # Who lives long enough to see that there is nothing to decide forgets the kills.
+    wait_until(lambda: [unclean(world, p) for p in range(3)] == [0, 0, 0], 30,
+               lambda: "the kills are forgotten: " + world.daemon.status)
     assert "stopped:" not in world.daemon.log(), "stopped, with nothing to decide"
     plainly(world, "after")
     world.wait_done()

@@ -234,10 +234,12 @@ static enum result source_timestamp_at(
 	fake_word(w, "timestamp:%" PRId32 "@%" PRId64, partition, offset);
 	if (r != RESULT_OK)
 		return r;
-	*ret_ms = -1;
+	*ret_ms = TIMESTAMP_END;
 	for (int i = 0; i < p->record_count; i++) {
 		if (p->records[i].offset == offset)
 			*ret_ms = p->records[i].timestamp_ms;
+		else if (p->records[i].offset > offset && *ret_ms == TIMESTAMP_END)
+			*ret_ms = TIMESTAMP_NONE;
 	}
 	return RESULT_OK;
 }

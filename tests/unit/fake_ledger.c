@@ -369,6 +369,7 @@ static enum result ledger_publish_progress(void *self, int32_t partition, const 
 		return not_ours(err);
 	if (published_offset > p->row.published_offset)
 		p->row.published_offset = published_offset;
+	p->row.unclean_claims = 0;
 	return RESULT_OK;
 }
 

@@ -247,6 +247,25 @@ static void after_twenty_kills_a_person_must_look(void **state)
 	assert_int_equal(fake_logged(w, LOG_EVENT_STOPPED), 1);
 }
 
+static void kills_behind_the_last_record_are_forgotten(void **state)
+{
+	struct fake_world *w = *state;
+	struct fake_partition *p = &w->partitions[0];
+
+	fake_orders(w, 0, 6);
+	p->row.next_offset = p->row.published_offset = 6;
+	p->row.last_record_at_ms = fake_ms(5);
+	p->high = 7; /* a transaction's marker */
+	p->released = false;
+	p->row.unclean_claims = 22;
+	fake_start(w);
+	fake_assigned(w, "0");
+	fake_until(w, 0, "filling");
+	fake_run_ms(w, 100);
+	assert_int_equal(fake_count(w, "stop:0"), 0);
+	assert_int_equal(p->row.unclean_claims, 0);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
@@ -265,6 +284,7 @@ int main(void)
 		CASE(after_three_kills_it_goes_one_record_at_a_time_until_it_moves),
 		CASE(nineteen_kills_stop_nothing),
 		CASE(after_twenty_kills_a_person_must_look),
+		CASE(kills_behind_the_last_record_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
