@@ -74,7 +74,8 @@ class Hunt:
 @cases_of([("killed_30_times_with_batches_of_%d" % n, (n, seed))
            for seed, n in ((11, 50), (12, 5000))], seconds=300)
 def killed_30_times(t, max_events, seed):
-    world = t.world(kafka__workers=WORKERS, batch__max_events=max_events)
+    # Each kill orphans the Redis lock: this is what the next life waits for it.
+    world = t.world(kafka__workers=WORKERS, batch__max_events=max_events, lock__wait_ms=100)
     hunt = Hunt(world, max_events, seed)
     hunt.top_up()
     world.sell_out(world.sent, 2)
