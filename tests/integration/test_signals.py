@@ -5,7 +5,7 @@
 import signal
 import time
 
-from harness.fleet import Gate, heard, passes, stopped, through
+from harness.fleet import Gate, freeze_in_transaction, heard, passes, stopped, through
 from harness.process import wait_until
 from harness.tap import case, cases_of, main
 from harness.world import Feeder
@@ -170,13 +170,15 @@ def right_after(t, server, how):
     world.gate = Gate(world)
     if server == "postgresql":
         world.daemon.configure(database__conninfo=through(world, world.gate))
+    feeder = Feeder(world, world.factory(86), 1500)
     world.daemon.start()
-    world.send(world.factory(86).make(20000))
-    world.wait_decided(1)
+    freeze_in_transaction(world)
     restore = take_away(t, world, server, how)
+    world.daemon.child.thaw()
     took = stopped(world.daemon, BUDGET_MS)
     t.figure("SIGTERM to exit right after %s is %s: %.2f s", server, how, took)
     restore()
+    feeder.stop()
     again(world)
 
 
@@ -200,10 +202,11 @@ def before_ready(t, server, how):
 @case
 def a_second_sigterm_ends_a_daemon_that_waits_for_a_frozen_broker_at_once(t):
     world = t.world()
+    feeder = Feeder(world, world.factory(88), 1500)
     world.daemon.start()
-    world.send(world.factory(88).make(20000))
-    world.wait_decided(1)
+    freeze_in_transaction(world)
     restore = take_away(t, world, "kafka", "frozen")
+    world.daemon.child.thaw()
     told_to_stop(world.daemon)
     # It has something to wait for, so the second one is what ends it.
     passes(1)
@@ -215,6 +218,7 @@ def a_second_sigterm_ends_a_daemon_that_waits_for_a_frozen_broker_at_once(t):
     t.figure("second SIGTERM to exit: %.3f s", took)
     assert took < 1, "%.2f s after the second SIGTERM" % took
     restore()
+    feeder.stop()
     again(world)
 
 

@@ -64,6 +64,18 @@ def stopped(daemon, budget_ms=STOP_MS):
     return took
 
 
+def freeze_in_transaction(world, seconds=30):
+    """The daemon stands still in the middle of work; its outcomes are still to be published."""
+    deadline = time.monotonic() + seconds
+    while True:
+        wait_until(lambda: world.open_transactions() > 0, max(0, deadline - time.monotonic()),
+                   lambda: "a transaction is open: " + world.daemon.status, every=0)
+        world.daemon.child.freeze()
+        if world.open_transactions() > 0:
+            return
+        world.daemon.child.thaw()  # it was over before
+
+
 def through(world, proxy):
     """The conninfo by way of a proxy."""
     return ("host=127.0.0.1 port=%d dbname=%s user=%s sslmode=disable gssencmode=disable" % (
