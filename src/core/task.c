@@ -221,6 +221,8 @@ void task_forget_records(struct task *t)
 	batch_clear(t->fill);
 	batch_clear(t->work);
 	t->publishing = false;
+	t->tripped_us = 0;
+	t->settled = false;
 	t->seek_wanted = false;
 }
 

@@ -80,6 +80,8 @@ struct task {
 	size_t publish_index;      /* next record of the slice to publish */
 	bool publishing;           /* its slice has begun in `deliveries` */
 	int64_t full_since_us;     /* since when the sink takes no more of it; 0: it does */
+	int64_t tripped_us;        /* when the breaker tripped: to be stopped; 0: it has not */
+	bool settled;              /* what was delivered until then is written */
 	int64_t lock_deadline_us;  /* 0: not waiting for the lock */
 	int64_t began_us;          /* when this attempt of the transaction began */
 	struct lock_lease lease;

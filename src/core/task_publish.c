@@ -11,6 +11,8 @@ enum {
 	FULL_SAID_US = 1000000, /* before people are told */
 	COMMIT_US = 100000,     /* between two offset commits of a busy partition */
 	IDLE_US = 1000000,      /* nothing decided for so long: write published_offset by itself */
+	SETTLE_US = 1000000,    /* how long a stop waits for deliveries */
+	SETTLE_LOOK_US = 5000,
 	TOUCH_US = 5000000, /* an idle owner looks whether it still is one (an operator's seek) */
 };
 
@@ -39,12 +41,29 @@ static enum result publish(struct task *t, const struct record *r, struct error 
 	return result;
 }
 
-static void stop_if_tripped(struct task *t)
+static bool commit_wanted(const struct task *t)
+{
+	return t->positioned && t->deliveries.delivered_to > t->committed_asked;
+}
+
+static void commit_offset(struct task *t)
+{
+	struct worker *w = t->worker;
+	struct error err = {0};
+	int64_t offset = t->deliveries.delivered_to;
+
+	t->commit_due_us = worker_now(w) + COMMIT_US;
+	if (w->ops.source->commit(w->ops.source_self, t->partition, offset, &err) == RESULT_OK)
+		t->committed_asked = offset;
+	else
+		task_log(t, LOG_LEVEL_WARNING, LOG_EVENT_COMMIT_FAILED, &err,
+			"cannot commit offset %" PRId64 " now: %s", offset, err.text);
+}
+
+static void stop_tripped(struct task *t)
 {
 	const struct breaker *k = &t->breaker;
 
-	if (!breaker_tripped(k, t->worker->config.breaker))
-		return;
 	task_stop(t, true,
 		"%" PRId32
 		" of the last %d records were refused, in conflict or of unknown ticket type "
@@ -71,11 +90,41 @@ static void wait_for_sink(struct task *t, const char *why)
 		"committed, but Kafka does not take the outcomes: %s", why);
 }
 
+/*
+ * The last batch before a stop is delivered and said to be, or all of it would be published again
+ * after the cure. Not for long: a stop must not wait for a broker that is down.
+ */
+static void settle_and_stop(struct task *t)
+{
+	struct worker *w = t->worker;
+	struct error err = {0};
+	int64_t now = worker_now(w), offset = t->deliveries.delivered_to;
+
+	if (deliveries_outstanding(&t->deliveries) && now - t->tripped_us < SETTLE_US) {
+		t->due_us = now + SETTLE_LOOK_US;
+		return;
+	}
+	if (!t->settled && offset > t->published_written) {
+		t->settled = true;
+		if (commit_wanted(t))
+			commit_offset(t);
+		/* Not written: published again. Not ours any more: the stop will say so. */
+		(void)w->ops.ledger->publish_progress(
+			w->ops.ledger_self, t->partition, t->owner, offset, &err);
+		return;
+	}
+	stop_tripped(t);
+}
+
 void task_step_publish(struct task *t)
 {
 	struct batch *b = t->work;
 	struct error err = {0};
 
+	if (t->tripped_us != 0) {
+		settle_and_stop(t);
+		return;
+	}
 	if (!t->publishing) {
 		if (deliveries_full(&t->deliveries)) {
 			wait_for_sink(t, "too many batches are not acknowledged");
@@ -103,10 +152,10 @@ void task_step_publish(struct task *t)
 	if (t->wait == WAIT_DELIVERY && t->undelivered == 0)
 		task_recovered(t);
 
-	if (!b->replay) {
-		stop_if_tripped(t);
-		if (t->state != TASK_PUBLISH)
-			return;
+	if (!b->replay && breaker_tripped(&t->breaker, t->worker->config.breaker)) {
+		t->tripped_us = worker_now(t->worker);
+		settle_and_stop(t);
+		return;
 	}
 	if (t->deliveries.failed) {
 		batch_clear(b);
@@ -117,11 +166,6 @@ void task_step_publish(struct task *t)
 }
 
 /* ---- offsets ------------------------------------------------------------------------------- */
-
-static bool commit_wanted(const struct task *t)
-{
-	return t->positioned && t->deliveries.delivered_to > t->committed_asked;
-}
 
 static int64_t write_due_us(const struct task *t)
 {
@@ -141,20 +185,6 @@ int64_t task_progress_due_us(const struct task *t)
 	int64_t b = write_due_us(t);
 
 	return a < b ? a : b;
-}
-
-static void commit_offset(struct task *t)
-{
-	struct worker *w = t->worker;
-	struct error err = {0};
-	int64_t offset = t->deliveries.delivered_to;
-
-	t->commit_due_us = worker_now(w) + COMMIT_US;
-	if (w->ops.source->commit(w->ops.source_self, t->partition, offset, &err) == RESULT_OK)
-		t->committed_asked = offset;
-	else
-		task_log(t, LOG_LEVEL_WARNING, LOG_EVENT_COMMIT_FAILED, &err,
-			"cannot commit offset %" PRId64 " now: %s", offset, err.text);
 }
 
 static void write_published(struct task *t)

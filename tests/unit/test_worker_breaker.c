@@ -191,6 +191,53 @@ static void a_stop_that_cannot_be_written_loses_no_order_of_the_records(void **s
 	}
 }
 
+static struct fake_world *tripped_and_undelivered(void **state)
+{
+	struct fake_world *w = consuming(state, 3);
+
+	w->deliver_by_hand = true;
+	for (int i = 0; i < 4; i++)
+		fake_value(w, 0, "{\"orderId\":\"bad\"}");
+	fake_until(w, 0, "publishing");
+	fake_run_ms(w, 500);
+	return w;
+}
+
+static void what_is_delivered_in_time_is_written_before_the_stop(void **state)
+{
+	struct fake_world *w = tripped_and_undelivered(state);
+
+	assert_int_equal(fake_count(w, "stop:0"), 0);
+	for (int i = 0; i < 4; i++)
+		fake_tell(w, i, true);
+	fake_until(w, 0, "stopped");
+	assert_int_equal(w->partitions[0].row.published_offset, 4);
+	assert_int_equal(fake_count(w, "commit:0@4"), 1);
+	w->partitions[0].row.stopped = false;
+	fake_run_ms(w, 2000);
+	assert_string_equal(fake_state(w, 0), "filling");
+	assert_int_equal(w->outcome_count, 4); /* none a second time */
+}
+
+static void a_stop_waits_a_second_for_deliveries_and_no_longer(void **state)
+{
+	struct fake_world *w = tripped_and_undelivered(state);
+
+	fake_run_ms(w, 520);
+	assert_string_equal(fake_state(w, 0), "stopped");
+	assert_int_equal(w->partitions[0].row.published_offset, 0);
+}
+
+static void a_stop_asked_to_drain_is_written(void **state)
+{
+	struct fake_world *w = tripped_and_undelivered(state);
+
+	worker_stop(w->worker);
+	fake_run_ms(w, 600);
+	assert_int_equal(fake_count(w, "stop:0"), 1);
+	assert_true(w->partitions[0].row.stopped);
+}
+
 /* ---- unclean claims ------------------------------------------------------------------------ */
 
 /* A claim that is the nth without a release. */
@@ -280,6 +327,9 @@ int main(void)
 		CASE(records_after_the_stop_have_no_effect),
 		CASE(after_resume_it_goes_on_with_a_clean_count),
 		CASE(a_stop_that_cannot_be_written_loses_no_order_of_the_records),
+		CASE(what_is_delivered_in_time_is_written_before_the_stop),
+		CASE(a_stop_waits_a_second_for_deliveries_and_no_longer),
+		CASE(a_stop_asked_to_drain_is_written),
 		CASE(two_kills_are_nothing),
 		CASE(after_three_kills_it_goes_one_record_at_a_time_until_it_moves),
 		CASE(nineteen_kills_stop_nothing),
