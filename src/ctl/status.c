@@ -75,21 +75,27 @@ static void set_state(struct partition_status *p, const struct progress_row *row
 	}
 }
 
-/* How long the oldest undecided record has been waiting; its timestamp is Kafka's. */
-static double read_lag_seconds(const struct partition_status *p, struct kafka *k)
+/*
+ * What is still to be decided, and how long its oldest record has been waiting (the timestamp is
+ * Kafka's). The marker behind a producer's last transaction is no record: nothing waits then.
+ */
+static void read_lag(struct partition_status *p, struct kafka *k)
 {
 	int64_t timestamp_ms;
 
-	if (p->lag == 0)
-		return 0;
-	if (p->lag < 0 || p->next < p->low ||
-		kafka_timestamp_at(k, p->partition, p->next, &timestamp_ms, NULL) != RESULT_OK ||
-		timestamp_ms < 0)
-		return -1;
+	p->lag = p->high > p->next ? p->high - p->next : 0;
+	p->lag_seconds = p->lag == 0 ? 0 : -1;
+	if (p->lag == 0 || p->next < p->low ||
+		kafka_timestamp_at(k, p->partition, p->next, &timestamp_ms, NULL) != RESULT_OK)
+		return;
+	if (timestamp_ms == TIMESTAMP_END) {
+		p->lag = 0;
+		p->lag_seconds = 0;
+	} else if (timestamp_ms >= 0) {
+		int64_t age_ms = clock_realtime_ms() - timestamp_ms;
 
-	int64_t age_ms = clock_realtime_ms() - timestamp_ms;
-
-	return age_ms > 0 ? (double)age_ms / 1000 : 0;
+		p->lag_seconds = age_ms > 0 ? (double)age_ms / 1000 : 0;
+	}
 }
 
 static struct partition_status describe(const struct status *s, int32_t partition, struct kafka *k)
@@ -109,10 +115,8 @@ static struct partition_status describe(const struct status *s, int32_t partitio
 	};
 
 	set_state(&p, row);
-	if (offsets && row) {
-		p.lag = p.high > p.next ? p.high - p.next : 0;
-		p.lag_seconds = read_lag_seconds(&p, k);
-	}
+	if (offsets && row)
+		read_lag(&p, k);
 	return p;
 }
 

@@ -54,7 +54,8 @@ def transaction_markers_and_aborted_records_are_passed(t):
                lambda: "the last record is published: %s" % world.daemon.status)
     world.ctl.ok("verify", "--kafka")
     listed = world.ctl.json("status")["partitions"][2]
-    t.note("beside a marker at the end: lag %s, %s s", listed["lag"], listed["lag_seconds"])
+    assert (listed["high"] - listed["next_offset"], listed["lag"], listed["lag_seconds"]) == \
+        (1, 0, 0), listed
     stop(world)
     world.daemon.start()
     world.send([r for p in range(3) for r in orders("end", 5, p)])
