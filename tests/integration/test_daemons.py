@@ -14,7 +14,7 @@ from harness.process import wait_until
 from harness.tap import case, cases_of, main
 from harness.world import Feeder
 
-CHAOS_S = int(os.environ.get("TICKETPAY_CHAOS_SECONDS", "60"))
+CHAOS_S = int(os.environ.get("TICKETPAY_CHAOS_SECONDS", "20"))
 SESSION_MS = 6000
 SESSION = {"kafka__properties": ["session.timeout.ms=%d" % SESSION_MS]}
 BUDGET_MS = 15000

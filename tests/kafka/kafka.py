@@ -12,6 +12,7 @@ Tests use class Broker.
 import ctypes
 import fcntl
 import os
+import random
 import re
 import shutil
 import signal
@@ -113,9 +114,20 @@ def fetch():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """
+    Below those that the kernel gives to outgoing connections: one of these could take the port of a
+    server that is stopped for a while, and a client that keeps trying to reach it meet itself.
+    """
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        end = int(file.read().split()[0])
+    while True:
+        port = random.randrange(10240, max(end, 20480))
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 LIBC = ctypes.CDLL(None, use_errno=True)

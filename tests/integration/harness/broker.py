@@ -2,16 +2,14 @@
 """The broker and what the tests ask of it: topics, watermarks, a group's offsets."""
 
 import os
-import sys
 import time
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "kafka"))
-from kafka import Broker  # noqa: E402  (tests/kafka/kafka.py)
+from .process import Child, tail, wait_until
 
-from .process import Child, tail, wait_until  # noqa: E402
+from kafka import Broker  # tests/kafka/kafka.py: harness.process has set the path
 
 # A client of ours comes back at once when its broker does.
 CLIENT = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200, "log_level": 0,

@@ -4,9 +4,12 @@
 import ctypes
 import os
 import signal
-import socket
 import subprocess
+import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "kafka"))
+from kafka import free_port  # noqa: E402, F401  (tests/kafka/kafka.py)
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
@@ -14,12 +17,6 @@ PR_SET_PDEATHSIG = 1
 
 class Timeout(AssertionError):
     """A condition did not come true before its deadline."""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_until(condition, seconds, what, every=0.02):
