@@ -6,7 +6,6 @@
  * starts, so that only sending it and the server are measured.
  */
 #include <endian.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "shares.h"
 #include "workload.h"
 
 static const char usage[] = "Usage: copy --conninfo TEXT --events ROWS [OPTION VALUE]...\n"
@@ -39,9 +39,6 @@ struct share {
 	PGconn *conn;
 	struct buffer *batches;
 	size_t count;
-	pthread_barrier_t *start;
-	int64_t begin_us, end_us;
-	pthread_t thread;
 };
 
 struct row {
@@ -49,7 +46,8 @@ struct row {
 	char room[WORKLOAD_ROOM];
 };
 
-/* ---- rows -------------------------------------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------------------------------
+ */
 
 static char *put16(char *at, int value)
 {
@@ -102,8 +100,8 @@ static char *put_row(char *at, const struct share *s, const struct row *row)
 
 static int by_order_id(const void *a, const void *b)
 {
-	return memcmp(((const struct row *)a)->room, ((const struct row *)b)->room,
-		WORKLOAD_ID_BYTES);
+	return memcmp(
+		((const struct row *)a)->room, ((const struct row *)b)->room, WORKLOAD_ID_BYTES);
 }
 
 static void make_batch(const struct share *s, struct row *rows, size_t count, struct buffer *ret)
@@ -133,7 +131,8 @@ static void make_share(struct share *s)
 	size_t held = 0;
 	int64_t offset = 0;
 
-	s->batches = calloc((size_t)(o->events / o->connections / o->batch + 2), sizeof(*s->batches));
+	s->batches =
+		calloc((size_t)(o->events / o->connections / o->batch + 2), sizeof(*s->batches));
 	if (!rows || !s->batches)
 		die("no memory");
 	for (int64_t i = s->number; i < o->events; i += o->connections, offset++) {
@@ -154,7 +153,8 @@ static void make_share(struct share *s)
 		make_batch(s, rows, held, &s->batches[s->count++]);
 }
 
-/* ---- COPY -------------------------------------------------------------------------------------- */
+/* ---- COPY --------------------------------------------------------------------------------------
+ */
 
 static void expect(PGconn *c, PGresult *res, ExecStatusType wanted)
 {
@@ -181,49 +181,35 @@ static void copy_batch(PGconn *c, const struct buffer *b)
 	expect(c, PQexec(c, "COMMIT"), PGRES_COMMAND_OK);
 }
 
-static void *work(void *argument)
+static void work(void *argument)
 {
 	struct share *s = argument;
 
-	pthread_barrier_wait(s->start);
-	s->begin_us = clock_monotonic_us();
 	for (size_t i = 0; i < s->count; i++)
 		copy_batch(s->conn, &s->batches[i]);
-	s->end_us = clock_monotonic_us();
-	return NULL;
 }
 
 static void run(const struct workload *w)
 {
 	const struct options *o = w->options;
 	struct share shares[CONNECTIONS_MAX] = {0};
-	pthread_barrier_t start;
-	int64_t begin_us = INT64_MAX, end_us = 0, rows = 0;
+	int64_t rows = 0;
 
-	pthread_barrier_init(&start, NULL, (unsigned)o->connections);
 	for (int64_t i = 0; i < o->events; i++)
 		rows += workload_is_fresh(w, o->first + i);
 	for (int i = 0; i < o->connections; i++) {
-		shares[i] = (struct share){.w = w, .number = i, .start = &start};
+		shares[i] = (struct share){.w = w, .number = i};
 		make_share(&shares[i]);
 		shares[i].conn = PQconnectdb(o->conninfo);
 		if (PQstatus(shares[i].conn) != CONNECTION_OK)
 			die("%s", PQerrorMessage(shares[i].conn));
 	}
+
+	double seconds = shares_run(shares, (size_t)o->connections, sizeof(shares[0]), work);
+
 	for (int i = 0; i < o->connections; i++)
-		if (pthread_create(&shares[i].thread, NULL, work, &shares[i]))
-			die("no thread");
-	for (int i = 0; i < o->connections; i++) {
-		pthread_join(shares[i].thread, NULL);
-		begin_us = shares[i].begin_us < begin_us ? shares[i].begin_us : begin_us;
-		end_us = shares[i].end_us > end_us ? shares[i].end_us : end_us;
 		PQfinish(shares[i].conn);
-	}
-
-	double seconds = (double)(end_us - begin_us) / 1e6;
-
-	printf("{\"rows\":%lld,\"seconds\":%.3f,\"rate\":%.0f}\n", (long long)rows, seconds,
-		(double)rows / seconds);
+	shares_print(rows, seconds);
 }
 
 int main(int argc, char **argv)

@@ -10,13 +10,14 @@ import argparse
 import dataclasses
 import sys
 
-from lab import verify, with_lab
+import limits
+from lab import verify, wal, with_lab
 from report import Report
 from usage import Usage
 from harness.process import wait_until
 
 DEFAULT_BATCH = 5000
-COLUMNS = ["run", "events", "rate", "of COPY", "daemon us", "PostgreSQL us", "Kafka us", "MiB",
+COLUMNS = ["run", "events", "rate", "of COPY", "of loop", "daemon us", "PostgreSQL us", "Kafka us", "MiB",
            "WAL bytes", "published", "seconds"]
 
 
@@ -37,6 +38,10 @@ class Shape:
     def backlog(self):
         return {"events": self.events, "partitions": self.workers, "types": self.types,
                 "skew": self.skew, "duplicates": self.duplicates, "ids": self.ids}
+
+    def one_by_one(self):
+        """The pessimistic strategy: comparable to a plain loop."""
+        return self.batch == 1 and self.settings.get("lock.provider") == "database"
 
     def daemon_settings(self):
         found = {"kafka.workers": self.workers, **self.settings}
@@ -80,41 +85,7 @@ def events_for(shape, wanted):
     return min(wanted, {1: 20000, 10: 100000, 100: 500000}.get(shape.batch, wanted))
 
 
-# ---- limits
-
-def raw_copy(lab, events, batch, ids="random"):
-    with lab.world() as world:
-        lab.checkpoint()
-        use = Usage(postgres=lab.postgres.child.pid)
-        begin = wal(world)
-        found = lab.run("copy", conninfo=lab.postgres.conninfo(world.database, "postgres"),
-                        events=events, batch=batch, ids=ids)
-        assert world.sql("SELECT count(*) FROM payment")[0][0] == events
-        return {"run": "raw COPY, %d rows" % batch, "events": events, "rate": found["rate"],
-                "PostgreSQL us": 1e6 * use.since()["postgres"] / events,
-                "WAL bytes": (wal(world) - begin) / events, "seconds": found["seconds"]}
-
-
-def consumption(lab, shape):
-    topic, _ = lab.backlog(**shape.backlog())
-    use = Usage(kafka=lab.kafka.process.pid)
-    found = lab.run("load", "consume", brokers=lab.kafka.bootstrap, topic=topic,
-                    events=shape.events, consumers=shape.workers)
-    return {"run": "Kafka read alone", "events": shape.events, "rate": found["rate"],
-            "Kafka us": 1e6 * use.since()["kafka"] / shape.events, "seconds": found["seconds"]}
-
-
-def decoding(lab, events):
-    found = lab.run("stages", "decode", events=events, batch=1000)
-    return {"run": "decode alone, 1 thread", "events": events, "rate": found["rate"],
-            "daemon us": found["ns"] / 1000, "seconds": found["seconds"]}
-
-
 # ---- the daemon
-
-def wal(world):
-    return int(world.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
-
 
 def last_commit(lab, world, count, name):
     """PostgreSQL's clock when all `count` records are seen to be decided."""
@@ -176,7 +147,7 @@ def drain(lab, shape):
 def warm_up(lab, events=60000):
     """A cold broker and the first COPY of a new cluster are slower by a third."""
     lab.progress.say("warming up")
-    raw_copy(lab, events, DEFAULT_BATCH)
+    limits.raw_copy(lab, events, DEFAULT_BATCH)
     drain(lab, ours("warming up", events=events))
 
 
@@ -223,29 +194,54 @@ def shapes(options):
         yield dataclasses.replace(shape, events=events_for(shape, events))
 
 
-def measure(lab, options, report):
+def plan(options):
+    """(runs, batch sizes of raw COPY, most events, does a run compare to the loop)"""
     chosen = list(shapes(options))
-    most = max(s.events for s in chosen)
-    batches = sorted({s.batch or DEFAULT_BATCH for s in chosen if (s.batch or DEFAULT_BATCH) >= 100})
-    lab.progress.total = len(batches) + len(chosen) + 2
-    warm_up(lab)
+    batches = sorted({s.batch or DEFAULT_BATCH for s in chosen} - {1, 10})
+    return chosen, batches, max(s.events for s in chosen), [s for s in chosen if s.one_by_one()]
+
+
+def measure_limits(lab, options, report):
+    """What each part can do by itself, in the same run; COPY's rates by batch, the loop's rate."""
+    chosen, batches, most, one_by_one = plan(options)
     copied = {}
     for batch in batches:
         lab.progress.next("raw COPY, %d rows a transaction" % batch)
-        row = raw_copy(lab, most, batch, options.ids or "random")
+        row = limits.raw_copy(lab, most, batch, options.ids or "random")
         copied[batch] = row["rate"]
-        report.add(**row)
+        report.add(**row, **{"of COPY": 1.0})
+        lab.progress.next("ledger alone, %d rows a transaction" % batch)
+        row = limits.ledger(lab, most, batch, options.ids or "random")
+        report.add(**row, **{"of COPY": row["rate"] / copied[batch]})
     lab.progress.next("decode alone")
-    report.add(**decoding(lab, min(most, 500000)))
+    report.add(**limits.decoding(lab, min(most, 500000)))
     lab.progress.next("Kafka alone")
-    report.add(**consumption(lab, dataclasses.replace(chosen[0], events=most)))
+    report.add(**limits.consumption(lab, dataclasses.replace(chosen[0], events=most)))
+    loop = None
+    if one_by_one:
+        lab.progress.next("a plain loop")
+        row = limits.loop(lab, one_by_one[0].events)
+        loop = row["rate"]
+        report.add(**row, **{"of loop": 1.0})
+    return copied, loop
+
+
+def measure(lab, options, report):
+    chosen, batches, most, one_by_one = plan(options)
+    lab.progress.total = 2 * len(batches) + len(chosen) + 2 + bool(one_by_one)
+    warm_up(lab)
+    copied, loop = measure_limits(lab, options, report)
     # Runs of the same backlog one after the other: it is made once.
-    for shape in sorted(chosen, key=lambda s: sorted(s.backlog().items()) != sorted(
-            dataclasses.replace(chosen[0], events=most).backlog().items())):
+    main_backlog = dataclasses.replace(chosen[0], events=most).backlog()
+    for shape in sorted(chosen, key=lambda s: s.backlog() != main_backlog):
         lab.progress.next(shape.name)
         row = drain(lab, shape)
         limit = copied.get(shape.batch or DEFAULT_BATCH)
-        report.add(**row, **({"of COPY": row["rate"] / limit} if limit else {}))
+        if limit:
+            row["of COPY"] = row["rate"] / limit
+        if shape.one_by_one():
+            row["of loop"] = row["rate"] / loop
+        report.add(**row)
 
 
 def main():

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "histogram.h"
 
-
 /* Values below 2 * STEPS have a bucket each; then STEPS buckets for each power of two. */
 static int index_of(int64_t us)
 {
-	int shift = us < 2 * HISTOGRAM_STEPS
-		? 0
-		: 63 - __builtin_clzll((unsigned long long)us) - __builtin_ctz(HISTOGRAM_STEPS);
+	int shift = us < 2 * HISTOGRAM_STEPS ? 0
+					     : 63 - __builtin_clzll((unsigned long long)us) -
+						       __builtin_ctz(HISTOGRAM_STEPS);
 	int64_t at = (int64_t)shift * HISTOGRAM_STEPS + (us >> shift);
 
 	return at < HISTOGRAM_BUCKETS ? (int)at : HISTOGRAM_BUCKETS - 1;

@@ -138,6 +138,11 @@ class Lab:
         self.postgres.execute("postgres", "CHECKPOINT")
 
 
+def wal(world):
+    """Bytes ever written to PostgreSQL's log."""
+    return int(world.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
+
+
 def verify(world, seconds=600):
     run = Run([*world.ctl.base, "verify"], seconds=seconds)
     assert run.code == 0, str(run)

@@ -9,13 +9,14 @@
 
 #include "load.h"
 
-static const char usage[] = "Usage: load fill|consume|closed|open|echo [OPTION VALUE]...\n"
-			    "  fill      make a backlog of --events, as fast as possible\n"
-			    "  consume   read a backlog of --events and do nothing with it\n"
-			    "  closed    --vus users for --seconds: an event, its answer, a pause\n"
-			    "  open      --rate events a second for --seconds; latency counts from the\n"
-			    "            moment at which an event was due\n"
-			    "  echo      answer each event without a database, until SIGTERM\n";
+static const char usage[] =
+	"Usage: load fill|consume|closed|open|echo [OPTION VALUE]...\n"
+	"  fill      make a backlog of --events, as fast as possible\n"
+	"  consume   read a backlog of --events and do nothing with it\n"
+	"  closed    --vus users for --seconds: an event, its answer, a pause\n"
+	"  open      --rate events a second for --seconds; latency counts from the\n"
+	"            moment at which an event was due\n"
+	"  echo      answer each event without a database, until SIGTERM\n";
 
 static const struct {
 	const char *name;

@@ -35,8 +35,7 @@ int64_t answers_wait(struct answers *a, int wait_ms, bool *confirmed)
 	if (!m)
 		return -1;
 	if (!m->err) {
-		struct bytes status =
-			json_text((struct bytes){m->payload, m->len}, "status");
+		struct bytes status = json_text((struct bytes){m->payload, m->len}, "status");
 
 		number = workload_number(a->w, (struct bytes){m->key, m->key_len});
 		*confirmed = bytes_equal(status, BYTES_LITERAL("CONFIRMED"));
@@ -97,9 +96,8 @@ void answers_close(struct answers *a, int64_t failed)
 	       "\"failed\":%lld,\"seconds\":%.3f,\"rate\":%.1f,\"mean_ms\":%.3f,"
 	       "\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
 		(long long)(a->base - a->w->options->first), (long long)a->produced,
-		(long long)a->answered, (long long)a->confirmed,
-		(long long)a->repeated, (long long)failed, seconds,
-		(double)a->answered / seconds,
+		(long long)a->answered, (long long)a->confirmed, (long long)a->repeated,
+		(long long)failed, seconds, (double)a->answered / seconds,
 		h->count ? h->sum_us / (double)h->count / 1000 : 0.0, ms(histogram_at(h, 0.5)),
 		ms(histogram_at(h, 0.9)), ms(histogram_at(h, 0.99)), ms(h->maximum_us));
 	if (a->w->options->histogram) {

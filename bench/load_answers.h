@@ -13,16 +13,16 @@ struct answers {
 	rd_kafka_t *producer, *consumer;
 	rd_kafka_topic_t *topic;
 	struct histogram latency;
-	int64_t base;                 /* number of the first event that counts */
+	int64_t base; /* number of the first event that counts */
 	_Atomic int64_t produced;
 	int64_t answered, confirmed;
-	int64_t repeated;             /* outcomes that came again, or of other loads */
-	int64_t begin_us, end_us;     /* of the load, the wait for the last answers included */
+	int64_t repeated;         /* outcomes that came again, or of other loads */
+	int64_t begin_us, end_us; /* of the load, the wait for the last answers included */
 	int64_t next_progress_us;
 };
 
-/* Connect, and have some events of each partition answered: those that come first wait for connections
- * and do not count. */
+/* Connect, and have some events of each partition answered: those that come first wait for
+ * connections and do not count. */
 void answers_open(struct answers *a, const struct workload *w);
 
 /* Produce event i now. thread: one at a time */

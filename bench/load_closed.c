@@ -20,7 +20,8 @@ struct crowd {
 	int64_t count;
 	struct pause {
 		int64_t user, until_us;
-	} *pauses; /* a ring: all pauses are of the same length, so the first to begin ends first */
+	} * pauses; /* a ring: all pauses are of the same length, so the first to begin ends first
+		     */
 	int64_t first, pausing;
 	int64_t failed;
 };
@@ -39,8 +40,8 @@ static void send_due(struct crowd *c, int64_t now_us)
 
 		c->first = (c->first + 1) % c->count;
 		c->users[user].sent_us = clock_monotonic_us();
-		answers_produce(&c->answers,
-			c->answers.base + user + c->count * c->users[user].round);
+		answers_produce(
+			&c->answers, c->answers.base + user + c->count * c->users[user].round);
 	}
 }
 

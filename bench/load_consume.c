@@ -26,8 +26,7 @@ static void *consume(void *argument)
 		c->o, "queued.min.messages", "100000", "fetch.error.backoff.ms", "10", NULL);
 	rd_kafka_message_t *portion[PORTION];
 
-	kafka_assign(
-		rk, c->o->topic, c->first, (int)c->o->consumers, RD_KAFKA_OFFSET_BEGINNING);
+	kafka_assign(rk, c->o->topic, c->first, (int)c->o->consumers, RD_KAFKA_OFFSET_BEGINNING);
 
 	c->begin_us = clock_monotonic_us();
 

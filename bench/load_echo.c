@@ -57,8 +57,8 @@ int load_echo(const struct workload *w)
 		size_t length = m->err || !key.data ? 0 : answer(m, o->topic, value, sizeof(value));
 
 		if (length > 0 &&
-			rd_kafka_produce(outcomes, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value,
-				length, key.data, key.length, NULL) == 0)
+			rd_kafka_produce(outcomes, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
+				value, length, key.data, key.length, NULL) == 0)
 			answered++;
 		rd_kafka_message_destroy(m);
 	}

@@ -12,7 +12,8 @@ struct filler {
 	rd_kafka_topic_t *topic;
 };
 
-static struct bytes record_key(const struct options *o, const struct payment_event *e, char room[24])
+static struct bytes record_key(
+	const struct options *o, const struct payment_event *e, char room[24])
 {
 	if (!strcmp(o->key, "order"))
 		return e->order_id;
@@ -50,7 +51,8 @@ int load_fill(const struct workload *w)
 	const struct options *o = w->options;
 	struct filler f = {.w = w,
 		.producer = kafka_producer(o, "linger.ms", "20", "batch.size", "1000000",
-			"batch.num.messages", "10000", "queue.buffering.max.messages", "200000", NULL)};
+			"batch.num.messages", "10000", "queue.buffering.max.messages", "200000",
+			NULL)};
 	int64_t begin_us = clock_monotonic_us(), fresh = 0;
 
 	f.topic = rd_kafka_topic_new(f.producer, o->topic, NULL);

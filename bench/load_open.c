@@ -21,7 +21,7 @@ struct stream {
 static int64_t due_us(const struct stream *s, int64_t i)
 {
 	return s->answers.begin_us +
-		(int64_t)((double)i * 1e6 / (double)s->answers.w->options->rate);
+	       (int64_t)((double)i * 1e6 / (double)s->answers.w->options->rate);
 }
 
 static void sleep_until(int64_t us)

@@ -17,7 +17,8 @@ static const struct option {
 } table[] = {
 #define AT(field) offsetof(struct options, field)
 	{"events", "how many", NUMBER, AT(events), 1, 1e9},
-	{"first", "number of the first: other numbers are other orders", NUMBER, AT(first), 0, 1e14},
+	{"first", "number of the first: other numbers are other orders", NUMBER, AT(first), 0,
+		1e14},
 	{"partitions", "of the topic, or shares of the rows", NUMBER, AT(partitions), 1, 1000},
 	{"types", "ticket types, ids 1 to N", NUMBER, AT(types), 1, 1e6},
 	{"seed", "the same seed makes the same events", NUMBER, AT(seed), 0, 1e15},

@@ -32,7 +32,7 @@ struct stage {
 	struct {
 		char json[WORKLOAD_JSON_MAX];
 		size_t length;
-	} *values; /* of one batch; decoded again and again */
+	} * values; /* of one batch; decoded again and again */
 	size_t length;
 	size_t checked; /* something of each result, so that no stage can be left out */
 };
@@ -90,8 +90,8 @@ static void encode(struct stage *s)
 	char value[OUTCOME_MAX_BYTES];
 
 	for (size_t i = 0; i < s->batch->length; i++)
-		s->checked += outcome_encode(
-			batch_record(s->batch, i), s->w->options->topic, 0, value);
+		s->checked +=
+			outcome_encode(batch_record(s->batch, i), s->w->options->topic, 0, value);
 }
 
 static void nothing(struct stage *s)
@@ -154,8 +154,8 @@ int main(int argc, char **argv)
 	double seconds = (double)(clock_monotonic_us() - begin_us + 1) / 1e6; /* never 0 */
 	double events = (double)(rounds * o.batch);
 
-	printf("{\"events\":%.0f,\"seconds\":%.4f,\"rate\":%.0f,\"ns\":%.1f,\"checked\":%zu}\n", events,
-		seconds, events / seconds, seconds * 1e9 / events, s.checked);
+	printf("{\"events\":%.0f,\"seconds\":%.4f,\"rate\":%.0f,\"ns\":%.1f,\"checked\":%zu}\n",
+		events, seconds, events / seconds, seconds * 1e9 / events, s.checked);
 	batch_free(s.batch);
 	arena_free(s.arena);
 	free(s.values);

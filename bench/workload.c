@@ -18,7 +18,7 @@ enum { BACK = 100000 };
 static uint64_t draw(const struct workload *w, int64_t i, enum salt salt)
 {
 	uint64_t z = (uint64_t)w->options->seed * UINT64_C(0xd1342543de82ef95) +
-		((uint64_t)i * SALT_COUNT + salt + 1) * UINT64_C(0x9e3779b97f4a7c15);
+		     ((uint64_t)i * SALT_COUNT + salt + 1) * UINT64_C(0x9e3779b97f4a7c15);
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -59,7 +59,7 @@ void workload_done(struct workload *w)
 bool workload_is_fresh(const struct workload *w, int64_t i)
 {
 	return w->options->duplicates <= 0 || i == w->options->first ||
-		share(w, i, SALT_DUPLICATE) >= w->options->duplicates;
+	       share(w, i, SALT_DUPLICATE) >= w->options->duplicates;
 }
 
 /* The event that event i says again, or i itself. */

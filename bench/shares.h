@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Work that is dealt to threads which begin together.
+ *
+ * shares:  `count` things of `size` bytes, one for each thread
+ * returns: seconds from the first beginning to the last end
+ */
+double shares_run(void *shares, size_t count, size_t size, void (*work)(void *share));
+
+/* The result, a line of JSON. */
+void shares_print(int64_t events, double seconds);
