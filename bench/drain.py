@@ -29,14 +29,20 @@ class Shape:
     events: int = 0
     batch: int = None
     workers: int = 3
+    instances: int = 1
+    partitions: int = None  # as many as there are workers
     types: int = 1
     skew: float = 0
     duplicates: float = 0
     ids: str = "random"
     settings: dict = dataclasses.field(default_factory=dict)
 
+    @property
+    def partition_count(self):
+        return self.partitions or self.workers * self.instances
+
     def backlog(self):
-        return {"events": self.events, "partitions": self.workers, "types": self.types,
+        return {"events": self.events, "partitions": self.partition_count, "types": self.types,
                 "skew": self.skew, "duplicates": self.duplicates, "ids": self.ids}
 
     def one_by_one(self):
@@ -121,27 +127,45 @@ def outcomes(world):
         group.close()
 
 
+def start(lab, world, count):
+    """All instances; they join the group together."""
+    daemons = [world.daemon] + [
+        world.another(lab.test, world.directory, "ticketpayd-%d" % i, kafka__instance="test-%d" % i)
+        for i in range(1, count)]
+    for daemon in daemons:
+        daemon.start(wait=False)
+    for daemon in daemons:
+        daemon.wait_ready()
+    return daemons
+
+
+def used_by(daemons, use, events):
+    """Microseconds of CPU an event, and the most memory of all daemons together."""
+    micro = {name: 1e6 * seconds / events for name, seconds in use.since().items()}
+    own = sum(sum(Usage(daemon=d.pid).begin.values()) for d in daemons)
+    return {"daemon us": 1e6 * own / events, "PostgreSQL us": micro["postgres"],
+            "Kafka us": micro["kafka"], "MiB": round(sum(d.memory() for d in daemons))}
+
+
 def drain(lab, shape):
     topic, filled = lab.backlog(**shape.backlog())
-    with lab.world(types=shape.types, partitions=shape.workers, topic=topic,
+    with lab.world(types=shape.types, partitions=shape.partition_count, topic=topic,
                    **shape.daemon_settings()) as world:
         lab.checkpoint()
         begin_wal = wal(world)
         use = Usage(postgres=lab.postgres.child.pid, kafka=lab.kafka.process.pid)
-        world.daemon.start()
+        daemons = start(lab, world, shape.instances)
         end = last_commit(lab, world, shape.events, shape.name)
         world.wait_done(300)
-        cpu = {**use.since(), "daemon": Usage(daemon=world.daemon.pid).begin["daemon"]}
-        written, memory = wal(world) - begin_wal, world.daemon.memory()
+        used, written = used_by(daemons, use, shape.events), wal(world) - begin_wal
         lab.progress.say(shape.name + ": verify")
         published = exact(world, shape, filled["orders"])
         first = float(world.sql("SELECT extract(epoch FROM min(decided_at)) FROM payment")[0][0])
-        assert world.daemon.terminate() == 0
-    micro = {name: 1e6 * seconds / shape.events for name, seconds in cpu.items()}
-    return {"run": shape.name, "events": shape.events, "rate": shape.events / (end - first),
-            "daemon us": micro["daemon"], "PostgreSQL us": micro["postgres"],
-            "Kafka us": micro["kafka"], "MiB": round(memory), "WAL bytes": written / filled["orders"],
-            "published": published, "seconds": end - first}
+        for daemon in daemons:
+            assert daemon.terminate() == 0
+    return {"run": shape.name, "events": shape.events, "rate": round(shape.events / (end - first)),
+            **used, "WAL bytes": written / filled["orders"], "published": published,
+            "seconds": end - first}
 
 
 def warm_up(lab, events=60000):

@@ -52,11 +52,11 @@ def steady(rate, seconds, name=None):
     return Load(name or "%d/s" % rate, "open", rate=int(rate), seconds=seconds)
 
 
-def run_load(lab, world, load, first=0):
+def run_load(lab, world, load, first=0, ids="random"):
     path = os.path.join(world.directory, "latencies")
     found = lab.run("load", load.mode, brokers=lab.kafka.bootstrap, topic=world.topic,
                     outcome_topic=world.outcome_topic, timeout_ms=TIMEOUT_MS, histogram=path,
-                    first=first, **load.options)
+                    first=first, ids=ids, **load.options)
     with open(path, encoding="ascii") as file:
         found["curve"] = [tuple(map(float, line.split()[:2])) for line in file]
     return found

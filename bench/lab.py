@@ -97,7 +97,7 @@ class Lab:
                  "kafka__outcome_topic": "bench-out-%d" % self.serial}
         world = self.test.world(totals=totals or {1: TOTAL}, partitions=partitions, topics=False,
                                 **{**names, **settings})
-        topics = {world.outcome_topic: partitions}
+        topics = {world.outcome_topic: world.outcome_partitions}
         if not topic:
             topics[world.topic] = partitions
         if types > 1:

@@ -22,6 +22,9 @@ class Progress:
         self.last = 0.0
         self.say(what)
 
+    def seconds(self):
+        return time.monotonic() - self.begin
+
     def say(self, what):
         now = time.monotonic()
         if not self.terminal and self.last and now - self.last < self.EVERY:

@@ -17,20 +17,34 @@ def stat(pid):
     return int(fields[1]), sum(map(int, fields[11:15])) / TICK
 
 
-def cpu_seconds(pid):
-    """User and system, of the whole tree, those that ended included."""
+def tree(pid):
+    """{pid: CPU seconds} of the process and all below it."""
     children, seconds = {}, {}
     for name in os.listdir("/proc"):
         found = stat(int(name)) if name.isdigit() else None
         if found:
             children.setdefault(found[0], []).append(int(name))
             seconds[int(name)] = found[1]
-    total, left = 0.0, [pid]
+    found, left = {}, [pid]
     while left:
         one = left.pop()
-        total += seconds.get(one, 0.0)
+        if one in seconds:
+            found[one] = seconds[one]
         left += children.get(one, [])
-    return total
+    return found
+
+
+def cpu_seconds(pid):
+    """User and system, of the whole tree, those that ended included."""
+    before = tree(pid)
+    for _ in range(100):
+        # A child that ends between two looks is in neither its own nor its parent's figures, or in
+        # both: believe two equal trees only.
+        now = tree(pid)
+        if now.keys() == before.keys():
+            return sum(now.values())
+        before = now
+    return sum(before.values())
 
 
 class Usage:
