@@ -37,6 +37,8 @@ enum log_event {
 	LOG_EVENT_LEASE_EXPIRED,
 	LOG_EVENT_REPUBLISH,     /* outcomes are published again */
 	LOG_EVENT_COMMIT_FAILED, /* Kafka refused an offset commit */
+	LOG_EVENT_REPLACED,      /* another daemon joined the group with our instance name */
+	LOG_EVENT_TOTALS,        /* what a worker has done since its start */
 	LOG_EVENT_COUNT,
 };
 

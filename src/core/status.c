@@ -184,3 +184,21 @@ void status_format(const struct status_input *in, char ret[STATUS_MAX_BYTES])
 	else
 		ret[l.used - 2] = '\0'; /* the last "; " */
 }
+
+void status_totals(
+	const struct worker_snapshot *workers, size_t count, char ret[STATUS_TOTALS_BYTES])
+{
+	struct worker_snapshot t = {0};
+
+	for (size_t i = 0; i < count; i++) {
+		t.decided += workers[i].decided;
+		t.fresh += workers[i].fresh;
+		t.duplicates += workers[i].duplicates;
+		t.conflicts += workers[i].conflicts;
+		t.refused += workers[i].refused;
+	}
+	snprintf(ret, STATUS_TOTALS_BYTES,
+		"%" PRId64 " records decided: %" PRId64 " payments, %" PRId64
+		" duplicates, %" PRId64 " conflicts, %" PRId64 " refused",
+		t.decided, t.fresh, t.duplicates, t.conflicts, t.refused);
+}

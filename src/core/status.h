@@ -24,3 +24,9 @@ enum { STATUS_MAX_BYTES = 1024 };
  *     consuming 3/3 partitions, lag 1204 (0.4 s), 18.2k/s, batch 1000 in 4.1 ms, 3 dead letters
  */
 void status_format(const struct status_input *in, char ret[STATUS_MAX_BYTES]);
+
+enum { STATUS_TOTALS_BYTES = 200 };
+
+/* What workers have decided since their start, each record in exactly one of the numbers. */
+void status_totals(
+	const struct worker_snapshot *workers, size_t count, char ret[STATUS_TOTALS_BYTES]);

@@ -67,10 +67,15 @@ void worker_log(
 void worker_say(struct worker *w, enum wait_cause cause, const char *text)
 {
 	if (w->wait != cause) {
+		if (cause == WAIT_NOTHING)
+			worker_log(w, LOG_LEVEL_NOTICE, LOG_EVENT_RECOVERED,
+				"going on after %.1f s: what was waited for is back",
+				(double)(worker_now(w) - w->wait_since_us) / 1e6);
+		else
+			worker_log(w, LOG_LEVEL_WARNING, LOG_EVENT_HELD,
+				"waiting, trying again until it heals: %s", text);
 		w->wait = cause;
 		w->wait_since_us = worker_now(w);
-		if (cause != WAIT_NOTHING)
-			worker_log(w, LOG_LEVEL_WARNING, LOG_EVENT_HELD, "waiting: %s", text);
 	}
 	snprintf(w->wait_text, sizeof(w->wait_text), "%s", text);
 }

@@ -157,7 +157,7 @@ static void handle(struct worker *w, const struct source_event *e, const struct 
 		return;
 	case SOURCE_OTHER_TOOK_NAME:
 		w->life = WORKER_REPLACED;
-		worker_log(w, LOG_LEVEL_ERROR, LOG_EVENT_FENCED,
+		worker_log(w, LOG_LEVEL_ERROR, LOG_EVENT_REPLACED,
 			"another daemon joined the group with our instance name: give each its own "
 			"kafka.instance");
 		return;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "core/status.h"
 #include "core/worker.h"
 #include "io/kafka_sink.h"
 #include "io/kafka_source.h"
@@ -241,6 +242,19 @@ static bool over(enum worker_life life)
 	return true;
 }
 
+/* The last word: what a storm of bad records has been cut down to in the log is exact here. */
+static void say_totals(struct worker_thread *t)
+{
+	char totals[STATUS_TOTALS_BYTES], text[STATUS_TOTALS_BYTES + 60];
+
+	status_totals(&t->snapshot, 1, totals);
+	snprintf(text, sizeof(text), "%s has ended; since its start: %s", t->name, totals);
+
+	struct log_entry e = log_entry(LOG_LEVEL_INFO, LOG_EVENT_TOTALS, text);
+
+	t->log.ops->write(t->log.self, &e);
+}
+
 static void *run(void *data)
 {
 	struct worker_thread *t = data;
@@ -264,6 +278,7 @@ static void *run(void *data)
 			waker_wake(t->look);
 		before = life;
 	}
+	say_totals(t);
 	atomic_store(&t->ended, true);
 	waker_wake(t->look);
 	return NULL;

@@ -35,6 +35,8 @@ static const char *const message_ids[LOG_EVENT_COUNT] = {
 	[LOG_EVENT_LEASE_EXPIRED] = "76f6aee931bd4403be82e4b1ca079819",
 	[LOG_EVENT_REPUBLISH] = "d2ff72e0f7fe41dfac5f643ff54ba00b",
 	[LOG_EVENT_COMMIT_FAILED] = "d8f0032220fb44c2a797249072634426",
+	[LOG_EVENT_REPLACED] = "405ddbc625864424b8e3af2baaadd144",
+	[LOG_EVENT_TOTALS] = "4b1c98b9f89b4ce4a367bf5ce1e3247e",
 };
 
 const char *journal_message_id(enum log_event event)

@@ -257,6 +257,116 @@ static void each_event_has_a_message_id_of_its_own(void **state)
 	}
 }
 
+/* ---- the catalog ----------------------------------------------------------------------------- */
+
+static char *read_catalog(void)
+{
+	const char *source = getenv("srcdir");
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/systemd/ticketpayd.catalog", source ? source : ".");
+
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		fail_msg("cannot open %s", path);
+
+	char *text = read_all(fd);
+
+	close(fd);
+	return text;
+}
+
+/* An entry from behind its id to the next one's, as a string of its own; NULL: there is none. */
+static char *catalog_entry(const char *catalog, const char *id)
+{
+	char begin[48];
+
+	snprintf(begin, sizeof(begin), "\n-- %s\n", id);
+
+	const char *at = strstr(catalog, begin);
+
+	if (!at)
+		return NULL;
+	at += strlen(begin);
+
+	const char *end = strstr(at, "\n-- ");
+
+	return end ? strndup(at, (size_t)(end - at)) : strdup(at);
+}
+
+static void each_event_is_explained_in_the_catalog(void **state)
+{
+	static const char *const heads[] = {
+		"Subject: ", "Defined-By: ticketpayd\n", "Support: ", "Documentation: man:"};
+	char *catalog = read_catalog();
+
+	(void)state;
+	for (int e = LOG_EVENT_NONE + 1; e < LOG_EVENT_COUNT; e++) {
+		char *entry = catalog_entry(catalog, journal_message_id(e));
+
+		if (!entry)
+			fail_msg("no entry for event %d, %s", e, journal_message_id(e));
+
+		char *body = strstr(entry, "\n\n");
+
+		assert_non_null(body);
+		assert_true(strlen(body) > 100); /* what happened, why, what to do */
+		*body = '\0';
+		for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+			char *head = strstr(entry, heads[i]);
+
+			if (!head || (head > entry && head[-1] != '\n'))
+				fail_msg("no \"%s\" for event %d, %s", heads[i], e,
+					journal_message_id(e));
+		}
+		free(entry);
+	}
+	free(catalog);
+}
+
+static void the_catalog_explains_nothing_else(void **state)
+{
+	char *catalog = read_catalog();
+	int entries = 0;
+
+	(void)state;
+	for (const char *at = catalog; (at = strstr(at, "\n-- ")); entries++) {
+		bool known = false;
+
+		at += strlen("\n-- ");
+		for (int e = LOG_EVENT_NONE + 1; e < LOG_EVENT_COUNT; e++)
+			known |= strncmp(at, journal_message_id(e), 32) == 0 && at[32] == '\n';
+		if (!known)
+			fail_msg("no event has the id %.32s", at);
+	}
+	assert_int_equal(entries, LOG_EVENT_COUNT - 1); /* each once */
+	free(catalog);
+}
+
+/* What is substituted is a field that full_entry() knows. */
+static void the_catalog_names_only_fields_that_exist(void **state)
+{
+	char *catalog = read_catalog(), fields[JOURNAL_ENTRY_BYTES];
+	struct log_entry e = full_entry();
+	size_t bytes = journal_format_fields(&e, "ticketpayd", fields);
+
+	(void)state;
+	for (char *at = catalog; (at = strchr(at, '@')); at++) {
+		char *name = at + 1, *end = strchr(name, '@');
+		size_t length = end ? (size_t)(end - name) : 0;
+		bool known = false;
+
+		for (size_t f = 0; end && f < bytes; f += strlen(fields + f) + 1)
+			known |= strncmp(fields + f, name, length) == 0 &&
+				 fields[f + length] == '=';
+		if (!known)
+			fail_msg("no field %.40s", at);
+		at = end;
+	}
+	free(catalog);
+}
+
 /* ---- where it goes --------------------------------------------------------------------------- */
 
 static void lines_go_to_the_descriptor_in_order(void **state)
@@ -526,6 +636,9 @@ int main(void)
 		cmocka_unit_test(line_is_for_people),
 		cmocka_unit_test(long_values_are_cut_and_stay_whole_entries),
 		cmocka_unit_test(each_event_has_a_message_id_of_its_own),
+		cmocka_unit_test(each_event_is_explained_in_the_catalog),
+		cmocka_unit_test(the_catalog_explains_nothing_else),
+		cmocka_unit_test(the_catalog_names_only_fields_that_exist),
 		cmocka_unit_test(lines_go_to_the_descriptor_in_order),
 		cmocka_unit_test(journal_gets_the_fields_when_the_stream_is_ours),
 		cmocka_unit_test(threshold_changes_while_running),

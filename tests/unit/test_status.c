@@ -244,6 +244,30 @@ static void stopping_says_nothing_else(void **state)
 		line(), "stopping: finishing what is in a transaction, waiting for deliveries");
 }
 
+static void totals_of_all_workers_are_exact(void **state)
+{
+	char text[STATUS_TOTALS_BYTES];
+
+	(void)state;
+	for (int i = 0; i < WORKERS; i++) {
+		workers[i].decided = 1111 * (i + 1);
+		workers[i].fresh = 1000 * (i + 1);
+		workers[i].duplicates = 100 * (i + 1);
+		workers[i].conflicts = 10 * (i + 1);
+		workers[i].refused = i + 1;
+	}
+	status_totals(workers, WORKERS, text);
+	assert_string_equal(text, "6666 records decided: 6000 payments, 600 duplicates, "
+				  "60 conflicts, 6 refused");
+	for (int i = 0; i < WORKERS; i++) {
+		workers[i].decided = workers[i].fresh = INT64_MAX / WORKERS;
+		workers[i].duplicates = workers[i].conflicts = INT64_MAX / WORKERS;
+		workers[i].refused = INT64_MAX / WORKERS;
+	}
+	status_totals(workers, WORKERS, text);
+	assert_string_equal(strrchr(text, ' '), " refused"); /* the longest fits */
+}
+
 static void a_long_line_is_cut_not_overrun(void **state)
 {
 	char reason[240];
@@ -284,6 +308,7 @@ int main(void)
 		CASE(before_ready_it_is_starting),
 		CASE(a_stop_before_ready_ends_without_a_semicolon),
 		CASE(stopping_says_nothing_else),
+		CASE(totals_of_all_workers_are_exact),
 		CASE(a_long_line_is_cut_not_overrun),
 	};
 

@@ -82,6 +82,7 @@ static void a_database_that_is_down_is_waited_for_with_backoff(void **state)
 	fake_until_saw(w, "subscribe");
 	assert_int_equal(fake_snapshot(w)->wait, WAIT_NOTHING);
 	assert_int_equal(fake_logged(w, LOG_EVENT_HELD), 1); /* said once, not at each attempt */
+	assert_int_equal(fake_logged(w, LOG_EVENT_RECOVERED), 1); /* and that it is over */
 }
 
 static void the_wait_of_the_start_is_counted_from_its_first_failure(void **state)
@@ -188,7 +189,7 @@ static void our_name_taken_by_another_is_replaced(void **state)
 	fake_happens(w, SOURCE_OTHER_TOOK_NAME, -1);
 	fake_step(w);
 	assert_int_equal(fake_step(w), WORKER_REPLACED);
-	assert_non_null(strstr(fake_line(w, LOG_EVENT_FENCED), "kafka.instance"));
+	assert_non_null(strstr(fake_line(w, LOG_EVENT_REPLACED), "kafka.instance"));
 	fake_forget(w);
 	fake_steps(w, 10);
 	assert_string_equal(fake_trace(w), ""); /* not one more effect */
