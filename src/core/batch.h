@@ -37,7 +37,7 @@ struct batch {
 	/* Set by the task, constant for a slice. */
 	const char *topic;
 	int32_t partition;
-	int64_t id;               /* for the log: unique in the process */
+	int64_t id;               /* for the log: of no other worker, nor of an earlier run */
 	char owner[37];           /* the claim's owner token, a uuid as text */
 	int64_t expected;         /* next_offset as it must stand before */
 	int64_t next;             /* next_offset after: the slice's last offset + 1 */

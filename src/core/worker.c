@@ -26,6 +26,9 @@ struct worker *worker_new(const struct worker_config *config, const struct worke
 		return NULL;
 	w->config = *config;
 	w->ops = *ops;
+	/* Whoever follows a batch in the log must not meet one of another worker or an earlier run:
+	 * 2^20 ids from a place of our own. */
+	w->batch_id = (int64_t)(ops->clock->random(ops->clock_self) >> 33 << 20);
 	return w;
 }
 
