@@ -59,7 +59,7 @@ const struct config_key config_table[] = {
 		.help = "Where to begin while the group has no progress at all for the topic; "
 			"partitions added later begin at earliest."},
 	{KEY(kafka, properties), LIST(3, 4095), .secret = true,
-		.help = "More librdkafka properties, \"NAME=VALUE\", from the list in the manual; "
+		.help = "More librdkafka properties, \"NAME=VALUE\", from the list in ticketpayd.conf(5); "
 			"secret ones go into kafka.properties_file."},
 	{KEY(kafka, properties_file), STRING("", 0, PATH_MAX_BYTES),
 		.help = "File with more librdkafka properties, one NAME=VALUE a line, such as "

@@ -96,10 +96,7 @@ const struct kafka_property kafka_properties[] = {
 	{NULL, 0, false},
 };
 
-/* Refused by name, so that the message can say why. A name that ends in a dot is a prefix. */
-static const struct {
-	const char *name, *reason;
-} refused[] = {
+const struct kafka_refused_property kafka_refused_properties[] = {
 	/* Keys of ours. */
 	{"bootstrap.servers", "set kafka.brokers instead"},
 	{"metadata.broker.list", "set kafka.brokers instead"},
@@ -168,6 +165,7 @@ static const struct {
 	{"socket.nagle.disable", "it is true already: a delayed request delays an order"},
 	{"internal.termination.signal", "the daemon owns its signals"},
 	{"test.", "it would replace Kafka by a simulation"},
+	{NULL, NULL},
 };
 
 static bool name_matches(const char *pattern, const char *name)
@@ -189,15 +187,15 @@ enum result kafka_property_find(
 		}
 	}
 
-	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-		if (name_matches(refused[i].name, name))
+	for (const struct kafka_refused_property *p = kafka_refused_properties; p->name; p++) {
+		if (name_matches(p->name, name))
 			return fail(err, RESULT_FATAL, 0, "%.60s may not be set: %s", name,
-				refused[i].reason);
+				p->reason);
 	}
 
 	return fail(err, RESULT_FATAL, 0,
-		"%.60s is not a property that is passed through to librdkafka (the manual lists "
-		"them)",
+		"%.60s is not a property that is passed through to librdkafka (ticketpayd.conf(5) "
+		"lists them)",
 		name);
 }
 

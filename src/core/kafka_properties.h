@@ -26,6 +26,14 @@ struct kafka_property {
 /* All that may be passed through, sorted; the manual prints it. Ends with name == NULL. */
 extern const struct kafka_property kafka_properties[];
 
+struct kafka_refused_property {
+	const char *name; /* that ends in a dot: all names that begin so */
+	const char *reason;
+};
+
+/* Refused by name, so that the message can say why; the manual prints them. Ends like the other. */
+extern const struct kafka_refused_property kafka_refused_properties[];
+
 /*
  * Find a property that may be passed through.
  *

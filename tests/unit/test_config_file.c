@@ -411,6 +411,51 @@ static void shipped_file_holds_every_default(void **state)
 	config_free(d);
 }
 
+/* The comment that a setting stands below, and what stands above it there. */
+static char *paragraph(const char *text, const struct config_key *k)
+{
+	char setting[64];
+
+	snprintf(setting, sizeof(setting), "\n\t%s = ", k->name);
+
+	const char *end = strstr(text, setting), *begin = end;
+
+	assert_non_null(end);
+	while (begin > text && strncmp(begin, "\n\n", 2) != 0 && begin[-1] != '{')
+		begin--;
+	return strndup(begin, (size_t)(end - begin));
+}
+
+static void shipped_file_says_every_range_and_reload(void **state)
+{
+	const char *source = getenv("srcdir");
+	static char text[65536];
+	char shipped[4096];
+	(void)state;
+
+	snprintf(shipped, sizeof(shipped), "%s/etc/ticketpayd.conf", source ? source : ".");
+
+	FILE *f = fopen(shipped, "r");
+
+	assert_non_null(f);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	assert_int_equal(fclose(f), 0);
+	for (const struct config_key *k = config_table; k->section; k++) {
+		char allowed[CONFIG_ALLOWED_BYTES], *said = paragraph(text, k);
+
+		if (k->type == CONFIG_INT && !strstr(said, config_key_allowed(k, allowed)))
+			fail_msg("%s: \"%s\" is not said", config_key_name(k), allowed);
+		for (const char *const *v = k->type == CONFIG_ENUM ? k->values : NULL; v && *v; v++) {
+			snprintf(allowed, sizeof(allowed), "\"%s\"", *v);
+			if (**v && !strstr(said, allowed))
+				fail_msg("%s: %s is not said", config_key_name(k), allowed);
+		}
+		if (k->reloadable != !!strstr(said, "reload)"))
+			fail_msg("%s: \"(reload)\" is wrong", config_key_name(k));
+		free(said);
+	}
+}
+
 /* Whatever is in the file, it is read or refused with the file's name. */
 static void mutated_files_never_break_the_reader(void **state)
 {
@@ -462,6 +507,7 @@ int main(void)
 		cmocka_unit_test(missing_file_is_an_error_unless_optional),
 		cmocka_unit_test(loading_ends_at_the_first_mistake),
 		cmocka_unit_test(shipped_file_holds_every_default),
+		cmocka_unit_test(shipped_file_says_every_range_and_reload),
 		cmocka_unit_test(mutated_files_never_break_the_reader),
 	};
 
