@@ -41,11 +41,15 @@ wants() {
 	done
 }
 
-# A page of the manual, its words as they are written; one that is made is in the build directory.
-page() {
-	if [ -e "$build/man/$1" ]; then
-		echo "$build/man/$1"
+# A file that make has made, or, for it is shipped, that has come with the sources.
+made() {
+	if [ -e "$build/$1" ]; then
+		echo "$build/$1"
 	else
-		echo "$source/man/$1"
+		echo "$source/$1"
 	fi
+}
+
+page() {
+	made "man/$1"
 }
