@@ -75,9 +75,9 @@ static void keys_of_ours_name_the_key(void **state)
 static void unknown_names_are_refused(void **state)
 {
 	(void)state;
-	refuses("session.timeout", "manual");
-	refuses("Session.Timeout.ms", "manual");
-	refuses("no.such.thing", "manual");
+	refuses("session.timeout", "ticketpayd.conf(5)");
+	refuses("Session.Timeout.ms", "ticketpayd.conf(5)");
+	refuses("no.such.thing", "ticketpayd.conf(5)");
 
 	struct error err = {0};
 
