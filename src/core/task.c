@@ -142,6 +142,18 @@ void task_log_slice(struct task *t, enum log_level level, enum log_event event,
 	va_end(ap);
 }
 
+void task_log_gap(
+	struct task *t, enum log_level level, int64_t first, int64_t last, const char *text)
+{
+	char line[300] = "";
+	struct log_entry e = task_log_entry(t, level, LOG_EVENT_GAP, line);
+
+	snprintf(line, sizeof(line), "offsets %" PRId64 " to %" PRId64 " %s", first, last, text);
+	e.first_offset = first;
+	e.last_offset = last;
+	t->worker->ops.log.ops->write(t->worker->ops.log.self, &e);
+}
+
 /* ---- states ------------------------------------------------------------------------------ */
 
 bool task_in_transaction(const struct task *t)

@@ -161,6 +161,9 @@ void task_log(struct task *t, enum log_level level, enum log_event event, const 
 /* The same with the slice's batch, offsets and duration. */
 void task_log_slice(struct task *t, enum log_level level, enum log_event event,
 	const struct error *err, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Offsets without a record, as fields as well; text: what is so of them. */
+void task_log_gap(
+	struct task *t, enum log_level level, int64_t first, int64_t last, const char *text);
 /* Wait for the lock no longer. */
 void task_leave_queue(struct task *t);
 /* The partition was taken from us. */

@@ -307,11 +307,9 @@ static int64_t start_of(struct task *t, const struct source_offsets *o)
 	if (o->committed >= 0 && o->committed < start)
 		start = o->committed;
 	if (start < o->low) {
-		task_log(t, LOG_LEVEL_WARNING, LOG_EVENT_GAP, NULL,
-			"records %" PRId64 " to %" PRId64
-			" are deleted by now: they are decided, but their outcomes may not have been "
-			"published",
-			start, o->low - 1);
+		task_log_gap(t, LOG_LEVEL_WARNING, start, o->low - 1,
+			"are deleted by now: their records are decided, but the outcomes may not have "
+			"been published");
 		start = o->low;
 	}
 	return start;

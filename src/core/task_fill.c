@@ -59,10 +59,8 @@ static bool accept_offset(struct task *t, int64_t offset)
 		return false;
 	}
 	if (offset > t->expected)
-		task_log(t, LOG_LEVEL_NOTICE, LOG_EVENT_GAP, NULL,
-			"offsets %" PRId64 " to %" PRId64
-			" hold no records (compaction or transaction markers)",
-			t->expected, offset - 1);
+		task_log_gap(t, LOG_LEVEL_NOTICE, t->expected, offset - 1,
+			"hold no records (compaction or transaction markers)");
 	t->disturbed = false;
 	t->disturbances = 0;
 	t->gap_at = -1;

@@ -228,8 +228,8 @@ def only_published_records_deleted_begins_at_the_first_that_is_left(t):
     found = wait_until(again, 30, "the outcomes of what is left come again", every=0.2)
     assert all(len(found[p, o]) == 1 for p in range(3) for o in range(60))
     assert snapshot(world) == before
-    assert "records 0 to 59 are deleted by now" in world.daemon.log()
-    assert "records 0 to 99 are deleted by now" in world.daemon.log()
+    assert "offsets 0 to 59 are deleted by now" in world.daemon.log()
+    assert "offsets 0 to 99 are deleted by now" in world.daemon.log()
     world.send([r for p in range(3) for r in orders("more", 20, p)])
     world.finish()
     assert "stopped:" not in world.daemon.log()

@@ -169,6 +169,8 @@ static void a_gap_in_an_undisturbed_stream_is_believed_at_once(void **state)
 	assert_int_equal(fake_count(w, "begin:0@10-11"), 1);
 	assert_int_equal(fake_task(w, 0)->next_offset, 12);
 	assert_non_null(strstr(fake_line(w, LOG_EVENT_GAP), "3 to 9"));
+	assert_int_equal(fake_entry(w, LOG_EVENT_GAP)->first_offset, 3);
+	assert_int_equal(fake_entry(w, LOG_EVENT_GAP)->last_offset, 9);
 }
 
 static void a_gap_right_after_the_assignment_is_looked_at_twice(void **state)
