@@ -34,7 +34,8 @@ enum ctl_exit db_open(const struct config *config, struct db **ret)
 	if (pg_dial_check(&dial, &err) != RESULT_OK)
 		return ctl_say(CTL_CONFIG, "%s", err.text);
 	if (pg_dial(&dial, INT64_MAX, &d->conn, &err) != RESULT_OK) /* it has its own time limit */
-		return ctl_say(err.sqlstate[0] ? CTL_CONFIG : CTL_UNREACHED, "%s", err.text);
+		return ctl_say(err.sqlstate[0] ? CTL_CONFIG : CTL_UNREACHED,
+			"PostgreSQL, by database.conninfo: %s", err.text);
 	if (PQsetnonblocking(d->conn, 1) != 0)
 		return ctl_say(CTL_UNREACHED, "the connection to PostgreSQL was lost");
 	*ret = TAKE(d);

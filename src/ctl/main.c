@@ -8,23 +8,23 @@
 #include "io/config_file.h"
 
 const struct verb ctl_verbs[] = {
-	{"migrate", "[--plan | --apply]", "show or make what is missing of the tables",
+	{"migrate", "[--plan | --apply]", "show what is missing of the tables, or make it (as their owner)",
 		OPTION_PLAN | OPTION_APPLY, 0, migrate_run},
-	{"verify", "[--kafka] [--json]", "prove the invariants from the tables, and from Kafka",
+	{"verify", "[--kafka] [--json]", "prove that nothing is lost, booked twice or oversold; beside a working daemon",
 		OPTION_KAFKA | OPTION_JSON, 0, verify_run},
-	{"status", "[--json]", "partitions, dead letters and stock", OPTION_JSON, 0, status_run},
-	{"stock create", "ID --total N [--name T]", "make a ticket type",
+	{"status", "[--json]", "where each partition is, and why one is stopped; dead letters, stock", OPTION_JSON, 0, status_run},
+	{"stock create", "ID --total N [--name T]", "make a ticket type (as the owner of the tables)",
 		OPTION_TOTAL | OPTION_NAME, 1, stock_create_run},
 	{"stock add", "ID N", "add N tickets to a type, or take some away (N < 0)", 0, 2,
 		stock_add_run},
-	{"progress show", "", "how far each partition is, by the database alone", 0, 0,
+	{"progress show", "", "where each partition is, by the database alone", 0, 0,
 		progress_show_run},
-	{"progress adopt", "[--partition P] [--yes]", "go on from Kafka's committed offsets",
+	{"progress adopt", "[--partition P] [--yes]", "for a new database: go on from Kafka's committed offsets, skip what is below",
 		OPTION_PARTITION | OPTION_YES, 0, progress_adopt_run},
 	{"progress seek", "--partition P --to earliest|latest|committed|OFFSET [--yes]",
-		"go on from another offset", OPTION_PARTITION | OPTION_TO | OPTION_YES, 0,
+		"go on from another offset: back replays, forward leaves records undecided", OPTION_PARTITION | OPTION_TO | OPTION_YES, 0,
 		progress_seek_run},
-	{"resume", "[--partition P]", "let stopped partitions go on", OPTION_PARTITION, 0,
+	{"resume", "[--partition P]", "let stopped partitions go on where they stopped, once the cause is gone", OPTION_PARTITION, 0,
 		resume_run},
 	{NULL, NULL, NULL, 0, 0, NULL},
 };
@@ -39,7 +39,7 @@ static enum ctl_exit print_help(void)
 	       "  --set      override a key of it, any number of times\n"
 	       "  --version, --help\n\n"
 	       "exit status: 0 done or holds, 1 refused or broken, 2 a server was not reached,\n"
-	       "64 usage, 78 configuration\n",
+	       "64 usage, 78 configuration. See ticketpayctl(1).\n",
 		CONFIG_PATH);
 	return CTL_DONE;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 #include <jansson.h>
 
 #include "base/clock.h"
@@ -69,7 +70,8 @@ static void set_state(struct partition_status *p, const struct progress_row *row
 	} else if (p->committed >= 0) {
 		p->state = "stopped";
 		p->reason = "no progress row, but the group has a committed offset: a new or wrong "
-			    "database? cure: ticketpayctl progress adopt, or progress seek";
+			    "database? if it is right: ticketpayctl progress adopt (skips what was "
+			    "committed) or progress seek --to earliest (books all of it)";
 	} else {
 		p->reason = "not claimed yet";
 	}
@@ -230,7 +232,11 @@ static bool print_human(const struct status *s)
 {
 	if (!print_partitions(s))
 		return false;
-	printf("\n%s parked dead letters\n\n", PQgetvalue(s->letters, 0, 0));
+
+	const char *letters = PQgetvalue(s->letters, 0, 0);
+
+	printf("\n%s parked dead letters%s\n\n", letters,
+		strcmp(letters, "0") == 0 ? "" : ": SELECT * FROM dead_letter WHERE state = 'parked'");
 	return print_stock(s->stock);
 }
 

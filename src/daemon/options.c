@@ -9,7 +9,7 @@ const char options_help[] =
 	"Books paid tickets: payment events from Kafka, tickets and payments in PostgreSQL, exactly\n"
 	"once, under a lock in Redis; publishes what became of each order.\n"
 	"\n"
-	"  -c, --config FILE   read FILE instead of /etc/ticketpayd/ticketpayd.conf\n"
+	"  -c, --config FILE   read FILE instead of " CONFIG_PATH "\n"
 	"  --set KEY=VALUE     override one setting, for example --set batch.max_events=500\n"
 	"  --check-config      say whether the settings are valid, touch no server\n"
 	"  --print-config      print the settings as a file that -c accepts\n"
@@ -17,7 +17,8 @@ const char options_help[] =
 	"  --help              print this\n"
 	"\n"
 	"Exit status: 0 stopped as asked, 64 usage, 69 another daemon has our kafka.instance,\n"
-	"70 internal error, 78 configuration. See ticketpayd(8).\n";
+	"70 internal error, 78 configuration, or what a server holds does not fit.\n"
+	"See ticketpayd(8); ticketpayctl looks after tables, stock and stopped partitions.\n";
 
 enum { OPTION_SET = 256, OPTION_CHECK, OPTION_PRINT, OPTION_VERSION, OPTION_HELP };
 
