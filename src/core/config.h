@@ -109,11 +109,14 @@ enum result config_set_argument(struct config *c, const char *argument, struct e
 enum result config_check(const struct config *c, struct error *err) MUST_CHECK;
 
 /*
- * A reload: take from `from` what can change while running. What cannot is left as it is and named in
- * `ret_restart`, "kafka.topic, lock.scope"; "" when nothing of it differs.
+ * A reload: exchange with `from` what can change while running. What cannot is left as it is.
+ *
+ * ret_restart: names it, "kafka.topic, lock.scope"; "" when nothing of it differs; always written
+ * fails:       FATAL when what can change does not fit to what stays; then nothing has changed
  */
 enum { CONFIG_RESTART_BYTES = 400 };
-void config_reload(struct config *c, const struct config *from, char ret_restart[CONFIG_RESTART_BYTES]);
+enum result config_reload(struct config *c, struct config *from,
+	char ret_restart[CONFIG_RESTART_BYTES], struct error *err) MUST_CHECK;
 
 /* A file that -c accepts, secrets masked, each key with its help and where its value comes from. */
 void config_print(const struct config *c, FILE *out);

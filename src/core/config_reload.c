@@ -32,23 +32,49 @@ static bool same_value(const struct config *a, const struct config *b, const str
 	return true;
 }
 
-void config_reload(
-	struct config *c, const struct config *from, char ret_restart[CONFIG_RESTART_BYTES])
+/* Values and where they come from, of all keys that can change while running. */
+static void exchange(struct config *a, struct config *b)
+{
+	for (const struct config_key *key = config_table; key->section; key++) {
+		if (!key->reloadable)
+			continue;
+		assert(key->type == CONFIG_INT || key->type == CONFIG_ENUM);
+
+		int64_t *value_a = (int64_t *)((char *)a + key->field);
+		int64_t *value_b = (int64_t *)((char *)b + key->field);
+		struct config_origin *origin_a = &a->origins[key - config_table];
+		struct config_origin *origin_b = &b->origins[key - config_table];
+		struct config_origin origin = *origin_a;
+		int64_t value = *value_a;
+
+		*value_a = *value_b;
+		*value_b = value;
+		*origin_a = *origin_b;
+		*origin_b = origin;
+	}
+}
+
+enum result config_reload(struct config *c, struct config *from,
+	char ret_restart[CONFIG_RESTART_BYTES], struct error *err)
 {
 	size_t used = 0;
 
 	ret_restart[0] = '\0';
 	for (const struct config_key *key = config_table; key->section; key++) {
-		if (same_value(c, from, key))
+		if (key->reloadable || same_value(c, from, key))
 			continue;
-		if (key->reloadable) {
-			assert(key->type == CONFIG_INT || key->type == CONFIG_ENUM);
-			*(int64_t *)((char *)c + key->field) = config_int(from, key);
-			continue;
-		}
 		used += (size_t)snprintf(ret_restart + used, CONFIG_RESTART_BYTES - used, "%s%s",
 			used ? ", " : "", config_key_name(key));
 		if (used >= CONFIG_RESTART_BYTES)
 			used = CONFIG_RESTART_BYTES - 1; /* cut; there are more than enough named */
 	}
+
+	exchange(c, from);
+
+	/* `from` was whole in itself, but a part of it beside the rest of c may not be. */
+	enum result r = config_check(c, err);
+
+	if (r != RESULT_OK)
+		exchange(c, from);
+	return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/app.h"
+#include "daemon/app_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,51 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <systemd/sd-daemon.h>
-#include <systemd/sd-event.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/waker.h"
-#include "core/status.h"
 #include "core/worker.h"
-#include "daemon/worker_thread.h"
-#include "io/metrics_file.h"
 #include "io/notify.h"
 
-enum {
-	TICK_US = 1000000, /* STATUS and the metrics file */
-	TOTALS_TICKS = 60, /* between two lines of totals in the journal */
-};
+enum { TICK_US = 1000000 }; /* STATUS and the metrics file */
 
-struct app {
-	const struct app_settings *settings;
-	struct config *config;
-	struct logger log;
-	char instance[256];
-
-	sd_event *event;
-	struct waker look; /* woken by workers whose life has changed */
-	struct lock_queue *queue;
-	struct worker_thread **workers;
-	struct worker_snapshot *snapshots;
-	size_t worker_count;
-
-	bool ready, stopping;
-	bool abandoned; /* workers are left running: the process must end at once */
-	int exit_code;
-	char status[STATUS_MAX_BYTES];
-	int64_t decided, decided_us; /* for the rate */
-	double per_second;
-	unsigned ticks;
-	int64_t totals_logged;
-	bool metrics_failed;
-	uint64_t watchdog_us; /* between two signs of life; 0: no watchdog */
-	bool stuck;           /* a worker is, and it has been said */
-};
-
-__attribute__((format(printf, 4, 5))) static void say(
-	struct app *a, enum log_level level, enum log_event event, const char *format, ...)
+void app_say(struct app *a, enum log_level level, enum log_event event, const char *format, ...)
 {
 	char text[512] = "";
 	va_list ap;
@@ -66,6 +29,14 @@ __attribute__((format(printf, 4, 5))) static void say(
 	a->log.ops->write(a->log.self, &e);
 }
 
+int app_again(sd_event_source *s, uint64_t us)
+{
+	return sd_event_source_set_time(s, us) < 0 ||
+			       sd_event_source_set_enabled(s, SD_EVENT_ONESHOT) < 0
+		       ? -EIO
+		       : 0;
+}
+
 /* ---- stop -------------------------------------------------------------------------------- */
 
 static int on_stop_budget(sd_event_source *s, uint64_t us, void *data)
@@ -76,7 +47,7 @@ static int on_stop_budget(sd_event_source *s, uint64_t us, void *data)
 	(void)us;
 	/* A library hangs in its close, or a server does not answer. All that was committed is
 	 * safe, and what was not is read again by whoever comes next. */
-	say(a, LOG_LEVEL_WARNING, LOG_EVENT_STOPPING,
+	app_say(a, LOG_LEVEL_WARNING, LOG_EVENT_STOPPING,
 		"not everything ended within limits.stop_ms (%" PRId64
 		" ms): leaving, nothing is lost",
 		a->config->limits.stop_ms);
@@ -84,7 +55,14 @@ static int on_stop_budget(sd_event_source *s, uint64_t us, void *data)
 	return sd_event_exit(a->event, a->exit_code);
 }
 
-enum { STOP_MARGIN_US = 1300000 }; /* of limits.stop_ms, to write the last log lines */
+/* limits.stop_ms, less what writing the last log lines may take. */
+static uint64_t stop_budget_us(const struct app *a)
+{
+	enum { MARGIN_US = 1300000 };
+	int64_t us = a->config->limits.stop_ms * 1000;
+
+	return (uint64_t)(us > 2 * MARGIN_US ? us - MARGIN_US : us / 2);
+}
 
 static void stop(struct app *a, int exit_code, const char *why)
 {
@@ -93,11 +71,11 @@ static void stop(struct app *a, int exit_code, const char *why)
 	a->stopping = true;
 	a->exit_code = exit_code;
 	notify_stopping();
-	say(a, LOG_LEVEL_NOTICE, LOG_EVENT_STOPPING, "stopping: %s", why);
+	app_say(a, LOG_LEVEL_NOTICE, LOG_EVENT_STOPPING, "stopping: %s", why);
 	for (size_t i = 0; i < a->worker_count; i++)
 		worker_thread_stop(a->workers[i]);
-	(void)sd_event_add_time_relative(a->event, NULL, CLOCK_MONOTONIC,
-		(uint64_t)a->config->limits.stop_ms * 1000 - STOP_MARGIN_US, 0, on_stop_budget, a);
+	(void)sd_event_add_time_relative(
+		a->event, NULL, CLOCK_MONOTONIC, stop_budget_us(a), 0, on_stop_budget, a);
 }
 
 static int on_stop_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *data)
@@ -109,49 +87,6 @@ static int on_stop_signal(sd_event_source *s, const struct signalfd_siginfo *inf
 		_exit(APP_EXIT_DONE); /* asked a second time: at once */
 	stop(a, APP_EXIT_DONE, info->ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
 	return 0;
-}
-
-/* ---- reload ------------------------------------------------------------------------------ */
-
-/* A broken file changes nothing; a good one is taken between two batches, without a pause. */
-static void reload(struct app *a)
-{
-	CLEANUP(config_free_ptr) struct config *fresh = NULL;
-	char restart[CONFIG_RESTART_BYTES];
-	struct error err = {0};
-
-	if (a->settings->load(a->settings->self, &fresh, &err) != RESULT_OK) {
-		say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE, "reload: the settings stay as they are: %s",
-			err.text);
-		return;
-	}
-	config_reload(a->config, fresh, restart);
-	a->settings->set_level(a->settings->self, (enum log_level)a->config->log.level);
-	for (size_t i = 0; i < a->worker_count; i++)
-		worker_thread_reconfigure(a->workers[i], a->config);
-	say(a, LOG_LEVEL_NOTICE, LOG_EVENT_NONE, "reload: the settings are taken%s%s",
-		restart[0] ? ", but these need a restart: " : "", restart);
-}
-
-static int on_reload_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *data)
-{
-	struct app *a = data;
-
-	(void)s;
-	(void)info;
-	notify_reloading();
-	reload(a);
-	if (a->ready)
-		notify_ready();
-	return 0;
-}
-
-static int again(sd_event_source *s, uint64_t us)
-{
-	return sd_event_source_set_time(s, us) < 0 ||
-			       sd_event_source_set_enabled(s, SD_EVENT_ONESHOT) < 0
-		       ? -EIO
-		       : 0;
 }
 
 /* ---- look at the workers ----------------------------------------------------------------- */
@@ -185,33 +120,13 @@ static void look_at_lives(struct app *a)
 	}
 	if (all_joined && !a->ready && !a->stopping) {
 		a->ready = true;
-		say(a, LOG_LEVEL_NOTICE, LOG_EVENT_READY,
+		app_say(a, LOG_LEVEL_NOTICE, LOG_EVENT_READY,
 			"ready: %zu workers in group %s on topic %s", a->worker_count,
 			a->config->kafka.group, a->config->kafka.topic);
 		notify_ready();
 	}
 	if (all_ended)
 		sd_event_exit(a->event, a->exit_code);
-}
-
-static void tell_status(struct app *a)
-{
-	const struct status_input in = {
-		.workers = a->snapshots,
-		.worker_count = a->worker_count,
-		.ready = a->ready,
-		.stopping = a->stopping,
-		.now_us = clock_monotonic_us(),
-		.now_ms = clock_realtime_ms(),
-		.per_second = a->per_second,
-	};
-	char text[STATUS_MAX_BYTES];
-
-	status_format(&in, text);
-	if (strcmp(text, a->status) == 0)
-		return;
-	memcpy(a->status, text, sizeof(text));
-	notify_status(text);
 }
 
 static int on_look(sd_event_source *s, int fd, uint32_t events, void *data)
@@ -223,105 +138,8 @@ static int on_look(sd_event_source *s, int fd, uint32_t events, void *data)
 	(void)events;
 	(void)!read(fd, &count, sizeof(count)); /* it only said "look" */
 	look_at_lives(a);
-	tell_status(a);
+	app_report_status(a);
 	return 0;
-}
-
-static int64_t sum_decided(const struct app *a)
-{
-	int64_t n = 0;
-
-	for (size_t i = 0; i < a->worker_count; i++)
-		n += a->snapshots[i].decided;
-	return n;
-}
-
-static void measure_rate(struct app *a)
-{
-	int64_t now = clock_monotonic_us(), decided = sum_decided(a);
-
-	if (a->decided_us != 0 && now > a->decided_us) {
-		double last = (double)(decided - a->decided) * 1e6 / (double)(now - a->decided_us);
-
-		/* Half the weight for the last second: quick to rise, calm to read. */
-		a->per_second = last == 0 && a->per_second < 1 ? 0 : (a->per_second + last) / 2;
-	}
-	a->decided = decided;
-	a->decided_us = now;
-}
-
-static void log_totals(struct app *a)
-{
-	int64_t fresh = 0, duplicates = 0, dead = 0, decided = sum_decided(a);
-
-	if (++a->ticks % TOTALS_TICKS != 0 || decided == a->totals_logged)
-		return;
-	a->totals_logged = decided;
-	for (size_t i = 0; i < a->worker_count; i++) {
-		fresh += a->snapshots[i].fresh;
-		duplicates += a->snapshots[i].duplicates;
-		dead += a->snapshots[i].refused + a->snapshots[i].conflicts;
-	}
-	say(a, LOG_LEVEL_INFO, LOG_EVENT_NONE,
-		"since the start: %" PRId64 " records decided, %" PRId64 " payments, %" PRId64
-		" duplicates, %" PRId64 " dead letters",
-		decided, fresh, duplicates, dead);
-}
-
-static void write_metrics(struct app *a)
-{
-	struct error err = {0};
-
-	if (!a->config->metrics.textfile[0])
-		return;
-
-	enum result r = metrics_file_write(
-		a->config->metrics.textfile, a->snapshots, a->worker_count, &err);
-
-	if (r != RESULT_OK && !a->metrics_failed)
-		say(a, LOG_LEVEL_WARNING, LOG_EVENT_NONE, "%s", err.text);
-	a->metrics_failed = r != RESULT_OK;
-}
-
-/*
- * The longest that a step may take when all is well: each of its calls has a bound. Kafka's are
- * constants of io/kafka_*.c (offsets(): three questions of 3 s; timestamp_at(): 5 s; commit: 3 s).
- */
-static int64_t longest_step_us(const struct config *c)
-{
-	enum { KAFKA_MS = 12000, SPARE_MS = 3000 };
-	int64_t ledger = c->database.transaction_timeout_ms + c->database.connect_timeout_ms;
-	int64_t lock = c->lock.wait_ms + 3 * c->lock.redis_timeout_ms;
-
-	return (KAFKA_MS + SPARE_MS + ledger + lock) * 1000;
-}
-
-/* WATCHDOG=1 while no worker is stuck: a wait within its bound is alive, an endless one is not. */
-static void feed_watchdog(struct app *a)
-{
-	for (size_t i = 0; i < a->worker_count; i++) {
-		int64_t us = worker_thread_step_us(a->workers[i]);
-
-		if (us <= longest_step_us(a->config))
-			continue;
-		if (!a->stuck)
-			say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE,
-				"worker %zu has been at one step for %" PRId64
-				" s and is stuck: the watchdog gets no more signs of life",
-				i, us / 1000000);
-		a->stuck = true;
-		return;
-	}
-	a->stuck = false;
-	notify_watchdog();
-}
-
-static int on_watchdog(sd_event_source *s, uint64_t us, void *data)
-{
-	struct app *a = data;
-
-	feed_watchdog(a);
-	return again(s, us + a->watchdog_us);
 }
 
 static int on_tick(sd_event_source *s, uint64_t us, void *data)
@@ -329,11 +147,8 @@ static int on_tick(sd_event_source *s, uint64_t us, void *data)
 	struct app *a = data;
 
 	look_at_lives(a);
-	measure_rate(a);
-	tell_status(a);
-	log_totals(a);
-	write_metrics(a);
-	return again(s, us + TICK_US);
+	app_report_tick(a);
+	return app_again(s, us + TICK_US);
 }
 
 /* ---- run --------------------------------------------------------------------------------- */
@@ -360,18 +175,14 @@ static int add_sources(struct app *a)
 	if (r >= 0)
 		r = sd_event_add_signal(a->event, NULL, SIGINT, on_stop_signal, a);
 	if (r >= 0)
-		r = sd_event_add_signal(a->event, NULL, SIGHUP, on_reload_signal, a);
+		r = sd_event_add_signal(a->event, NULL, SIGHUP, app_reload_on_signal, a);
 	if (r >= 0)
 		r = sd_event_add_io(a->event, NULL, a->look.fd, EPOLLIN, on_look, a);
 	if (r >= 0)
 		r = sd_event_add_time_relative(
 			a->event, NULL, CLOCK_MONOTONIC, TICK_US, 0, on_tick, a);
-	/* Not sd_event_set_watchdog(): it would answer for the loop alone. */
-	if (r >= 0 && sd_watchdog_enabled(0, &a->watchdog_us) > 0) {
-		a->watchdog_us /= 2;
-		r = sd_event_add_time_relative(
-			a->event, NULL, CLOCK_MONOTONIC, 0, 0, on_watchdog, a);
-	}
+	if (r >= 0)
+		r = app_signs_add(a);
 	return r;
 }
 
@@ -429,17 +240,17 @@ static int run(struct app *a)
 	struct error err = {0};
 
 	if (!waker_init(&a->look) || add_sources(a) < 0) {
-		say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE, "cannot set up the event loop: %s",
+		app_say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE, "cannot set up the event loop: %s",
 			strerror(errno));
 		return APP_EXIT_INTERNAL;
 	}
 	if (make_workers(a, &err) != RESULT_OK) {
-		say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE, "%s", err.text);
+		app_say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE, "%s", err.text);
 		return APP_EXIT_CONFIG;
 	}
-	tell_status(a);
+	app_report_status(a);
 	if (start_workers(a, &err) != RESULT_OK) {
-		say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE, "%s", err.text);
+		app_say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE, "%s", err.text);
 		stop(a, APP_EXIT_INTERNAL, "not all workers could be started");
 	}
 	return sd_event_loop(a->event);

@@ -35,6 +35,24 @@ def sigterm_under_load_exits_0_and_nothing_is_decided_or_published_twice(t):
 
 
 @case
+def the_shortest_limits_stop_ms_is_kept_while_kafka_is_frozen(t):
+    world = t.world(limits__stop_ms=1000, database__transaction_timeout_ms=900,
+                    database__connect_timeout_ms=900, lock__wait_ms=100)
+    world.daemon.start()
+    world.send(world.factory(46).make(300))
+    world.wait_done()
+    world.broker.signal(signal.SIGSTOP)
+    t.cleanup(lambda: world.broker.signal(signal.SIGCONT))
+    begin = time.monotonic()
+    assert world.daemon.terminate(15) == 0
+    took = time.monotonic() - begin
+    world.broker.signal(signal.SIGCONT)
+    assert took < 1.5, "it took %.2f s" % took
+    world.daemon.start()
+    world.finish()
+
+
+@case
 def sigterm_before_ready_exits_0(t):
     world = t.world(topics=False)
     world.daemon.start(wait=False)

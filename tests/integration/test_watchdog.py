@@ -4,6 +4,7 @@
 
 import ctypes
 import os
+import signal
 import time
 
 from harness.process import wait_until
@@ -85,6 +86,69 @@ def a_worker_that_is_stuck_is_not(t):
     begin = time.monotonic()
     ptrace(PTRACE_DETACH, victims[1])
     wait_until(lambda: signs(daemon, begin) > 1, 10, "it is alive again")
+    world.finish()
+
+
+def extensions(daemon, since=0.0):
+    return [(at, int(value)) for at, name, value in daemon.notifications.heard
+            if name == "EXTEND_TIMEOUT_USEC" and at > since]
+
+
+@case
+def a_start_that_waits_asks_for_more_time_and_a_ready_daemon_does_not(t):
+    world = t.world(topics=False)
+    daemon = world.daemon
+    daemon.start(wait=False)
+    begin = time.monotonic()
+    wait_until(lambda: len(extensions(daemon)) >= 3, 30, "three extensions")
+    said = extensions(daemon)
+    # Each one ends before the one before it is over, so that systemd never gives up.
+    times = [begin, *(at for at, _ in said)]
+    assert all(b - a < 10 for a, b in zip(times, times[1:])), said
+    assert all(value > 10e6 for _, value in said), said
+    world.create_topics()
+    daemon.wait_ready()
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() > begin + 7, 10, "longer than from one to the next")
+    assert not extensions(daemon, begin), extensions(daemon, begin)
+
+
+@case(seconds=120)
+def a_start_that_is_stuck_gets_no_more_time(t):
+    world = t.world(topics=False, **SHORT)
+    daemon = world.daemon
+    daemon.start(wait=False)
+    daemon.wait_status(world.topic, 10)
+    victim = worker_threads(daemon.pid)[0]
+    ptrace(PTRACE_SEIZE, victim)
+    ptrace(PTRACE_INTERRUPT, victim)
+    os.waitpid(victim, WAIT_ALL_THREADS)
+    wait_until(lambda: "is stuck" in daemon.log(), 60, "it is found out")
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() > begin + 7, 10, "longer than from one to the next")
+    assert not extensions(daemon, begin), extensions(daemon, begin)
+    ptrace(PTRACE_DETACH, victim)
+    wait_until(lambda: extensions(daemon, begin), 10, "it is alive again")
+
+
+@case
+def a_long_drain_asks_for_more_time(t):
+    world = t.world(limits__stop_ms=20000, database__transaction_timeout_ms=12000,
+                    lock__lease_ms=14000)
+    daemon = world.daemon
+    daemon.start()
+    holder = world.postgres.connect(world.database)
+    t.cleanup(holder.close)
+    with holder.cursor() as q:
+        q.execute("BEGIN; SELECT * FROM ticket_type FOR UPDATE")
+        world.send(world.factory(2).make(500))
+        wait_until(lambda: world.open_transactions() > 0, 10, "a transaction waits")
+        begin = time.monotonic()
+        daemon.child.signal(signal.SIGTERM)
+        wait_until(lambda: extensions(daemon, begin), 10, "an extension after SIGTERM")
+        q.execute("ROLLBACK")
+    assert daemon.child.wait(20) == 0
+    daemon.start()
     world.finish()
 
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/config_key.h"
+#include "core/log.h"
 
 #include <cmocka.h>
 
@@ -26,12 +27,13 @@ static void what_can_change_is_taken(void **state)
 	CLEANUP(config_free_ptr) struct config *fresh = with((const char *const[]){
 		"batch.max_events=7", "lock.fallback=wait", "log.level=debug", NULL});
 	char restart[CONFIG_RESTART_BYTES];
+	struct error err = {0};
 
 	(void)state;
-	config_reload(c, fresh, restart);
+	assert_int_equal(config_reload(c, fresh, restart, &err), RESULT_OK);
 	assert_int_equal(c->batch.max_events, 7);
 	assert_int_equal(c->lock.fallback, LOCK_FALLBACK_WAIT);
-	assert_int_equal(c->log.level, fresh->log.level);
+	assert_int_equal(c->log.level, LOG_LEVEL_DEBUG);
 	assert_string_equal(restart, "");
 }
 
@@ -42,9 +44,10 @@ static void what_needs_a_restart_is_named_and_left(void **state)
 		with((const char *const[]){"kafka.topic=other", "database.prepare=false",
 			"kafka.properties=client.rack=a", "lock.lease_ms=7000", NULL});
 	char restart[CONFIG_RESTART_BYTES];
+	struct error err = {0};
 
 	(void)state;
-	config_reload(c, fresh, restart);
+	assert_int_equal(config_reload(c, fresh, restart, &err), RESULT_OK);
 	assert_string_equal(c->kafka.topic, "payment-completed");
 	assert_true(c->database.prepare);
 	assert_int_equal(c->kafka.properties.count, 0);
@@ -55,19 +58,37 @@ static void what_needs_a_restart_is_named_and_left(void **state)
 	assert_non_null(strstr(restart, "lock.lease_ms"));
 }
 
+static void what_does_not_fit_to_what_stays_changes_nothing(void **state)
+{
+	/* Whole in itself; but the longer wait is taken at once, the longer transaction is not. */
+	CLEANUP(config_free_ptr) struct config *c = config_new();
+	CLEANUP(config_free_ptr) struct config *fresh = with((const char *const[]){"lock.wait_ms=5000", "batch.max_events=7",
+		"database.transaction_timeout_ms=9000", "lock.lease_ms=12000", NULL});
+	char restart[CONFIG_RESTART_BYTES];
+	struct error err = {0};
+
+	(void)state;
+	assert_int_equal(config_check(fresh, &err), RESULT_OK);
+	assert_int_equal(config_reload(c, fresh, restart, &err), RESULT_FATAL);
+	assert_non_null(strstr(err.text, "lock.wait_ms"));
+	assert_string_equal(restart, "database.transaction_timeout_ms, lock.lease_ms");
+	assert_int_equal(c->lock.wait_ms, 1000);
+	assert_int_equal(c->batch.max_events, 5000);
+}
+
 static void lists_are_the_same_when_their_items_are(void **state)
 {
 	const char *const sets[] = {"kafka.properties=client.rack=a", NULL};
 	CLEANUP(config_free_ptr) struct config *c = with(sets);
 	CLEANUP(config_free_ptr) struct config *same = with(sets);
-	CLEANUP(config_free_ptr) struct config *other =
-		with((const char *const[]){"kafka.properties=client.rack=b", NULL});
+	CLEANUP(config_free_ptr) struct config *other = with((const char *const[]){"kafka.properties=client.rack=b", NULL});
 	char restart[CONFIG_RESTART_BYTES];
+	struct error err = {0};
 
 	(void)state;
-	config_reload(c, same, restart);
+	assert_int_equal(config_reload(c, same, restart, &err), RESULT_OK);
 	assert_string_equal(restart, "");
-	config_reload(c, other, restart);
+	assert_int_equal(config_reload(c, other, restart, &err), RESULT_OK);
 	assert_string_equal(restart, "kafka.properties");
 }
 
@@ -76,6 +97,7 @@ static void many_names_are_cut_not_overrun(void **state)
 	CLEANUP(config_free_ptr) struct config *c = config_new();
 	CLEANUP(config_free_ptr) struct config *fresh = config_new();
 	char restart[CONFIG_RESTART_BYTES];
+	struct error err = {0};
 
 	(void)state;
 	for (const struct config_key *key = config_table; key->section; key++) {
@@ -88,7 +110,7 @@ static void many_names_are_cut_not_overrun(void **state)
 			*text = strdup("changed");
 		}
 	}
-	config_reload(c, fresh, restart);
+	assert_int_equal(config_reload(c, fresh, restart, &err), RESULT_OK);
 	assert_in_range(strlen(restart), 100, CONFIG_RESTART_BYTES - 1);
 }
 
@@ -97,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_can_change_is_taken),
 		cmocka_unit_test(what_needs_a_restart_is_named_and_left),
+		cmocka_unit_test(what_does_not_fit_to_what_stays_changes_nothing),
 		cmocka_unit_test(lists_are_the_same_when_their_items_are),
 		cmocka_unit_test(many_names_are_cut_not_overrun),
 	};
