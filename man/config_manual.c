@@ -153,7 +153,8 @@ static void print_words(void)
 
 		if (k->type == CONFIG_BOOL)
 			printf("\t%s=true\n\t%s=false\n", name, name);
-		for (const char *const *v = k->type == CONFIG_ENUM ? k->values : NULL; v && *v; v++) {
+		for (const char *const *v = k->type == CONFIG_ENUM ? k->values : NULL; v && *v;
+			v++) {
 			if (**v)
 				printf("\t%s=%s\n", name, *v);
 		}

@@ -189,8 +189,8 @@ enum result kafka_property_find(
 
 	for (const struct kafka_refused_property *p = kafka_refused_properties; p->name; p++) {
 		if (name_matches(p->name, name))
-			return fail(err, RESULT_FATAL, 0, "%.60s may not be set: %s", name,
-				p->reason);
+			return fail(
+				err, RESULT_FATAL, 0, "%.60s may not be set: %s", name, p->reason);
 	}
 
 	return fail(err, RESULT_FATAL, 0,

@@ -236,7 +236,8 @@ static bool print_human(const struct status *s)
 	const char *letters = PQgetvalue(s->letters, 0, 0);
 
 	printf("\n%s parked dead letters%s\n\n", letters,
-		strcmp(letters, "0") == 0 ? "" : ": SELECT * FROM dead_letter WHERE state = 'parked'");
+		strcmp(letters, "0") == 0 ? ""
+					  : ": SELECT * FROM dead_letter WHERE state = 'parked'");
 	return print_stock(s->stock);
 }
 

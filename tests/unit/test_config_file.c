@@ -445,7 +445,8 @@ static void shipped_file_says_every_range_and_reload(void **state)
 
 		if (k->type == CONFIG_INT && !strstr(said, config_key_allowed(k, allowed)))
 			fail_msg("%s: \"%s\" is not said", config_key_name(k), allowed);
-		for (const char *const *v = k->type == CONFIG_ENUM ? k->values : NULL; v && *v; v++) {
+		for (const char *const *v = k->type == CONFIG_ENUM ? k->values : NULL; v && *v;
+			v++) {
 			snprintf(allowed, sizeof(allowed), "\"%s\"", *v);
 			if (**v && !strstr(said, allowed))
 				fail_msg("%s: %s is not said", config_key_name(k), allowed);

@@ -358,8 +358,8 @@ static void the_catalog_names_only_fields_that_exist(void **state)
 		bool known = false;
 
 		for (size_t f = 0; end && f < bytes; f += strlen(fields + f) + 1)
-			known |= strncmp(fields + f, name, length) == 0 &&
-				 fields[f + length] == '=';
+			known |=
+				strncmp(fields + f, name, length) == 0 && fields[f + length] == '=';
 		if (!known)
 			fail_msg("no field %.40s", at);
 		at = end;
