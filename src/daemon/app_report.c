@@ -54,20 +54,14 @@ static void measure_rate(struct app *a)
 
 static void log_totals(struct app *a)
 {
-	int64_t fresh = 0, duplicates = 0, dead = 0, decided = sum_decided(a);
+	int64_t decided = sum_decided(a);
+	char text[STATUS_TOTALS_BYTES];
 
 	if (++a->ticks % TOTALS_TICKS != 0 || decided == a->totals_logged)
 		return;
 	a->totals_logged = decided;
-	for (size_t i = 0; i < a->worker_count; i++) {
-		fresh += a->snapshots[i].fresh;
-		duplicates += a->snapshots[i].duplicates;
-		dead += a->snapshots[i].refused + a->snapshots[i].conflicts;
-	}
-	app_say(a, LOG_LEVEL_INFO, LOG_EVENT_NONE,
-		"since the start: %" PRId64 " records decided, %" PRId64 " payments, %" PRId64
-		" duplicates, %" PRId64 " dead letters",
-		decided, fresh, duplicates, dead);
+	status_totals(a->snapshots, a->worker_count, text);
+	app_say(a, LOG_LEVEL_INFO, LOG_EVENT_TOTALS, "since the start: %s", text);
 }
 
 static void write_metrics(struct app *a)
