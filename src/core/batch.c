@@ -16,9 +16,11 @@ struct batch *batch_new(size_t capacity)
 	b->arena = arena_new();
 	b->records = calloc(capacity, sizeof(*b->records));
 	b->candidates = calloc(capacity, sizeof(*b->candidates));
+	b->rows = calloc(capacity, sizeof(*b->rows));
 	b->order = calloc(capacity, sizeof(*b->order));
 	b->stock = calloc(capacity, sizeof(*b->stock));
-	if (!b->arena || !b->records || !b->candidates || !b->order || !b->stock)
+	if (!b->arena || !b->records || !b->candidates || !b->rows || !b->order ||
+		!b->stock)
 		return NULL;
 	b->capacity = capacity;
 	return TAKE(b);
@@ -31,6 +33,7 @@ void batch_free(struct batch *b)
 	arena_free(b->arena);
 	free(b->records);
 	free(b->candidates);
+	free(b->rows);
 	free(b->order);
 	free(b->stock);
 	free(b);

@@ -15,8 +15,7 @@
 /* One order id of a slice: its first record. */
 struct candidate {
 	uint32_t record;            /* index into records */
-	bool exists;                /* set by the ledger: the row was there already, `row` is it */
-	struct payment_row row;     /* strings in the batch's arena */
+	bool exists;                /* set by the ledger: it was there already, see batch_row() */
 };
 
 /* A whole event of a slice while they are sorted. */
@@ -54,6 +53,7 @@ struct batch {
 	struct candidate *candidates; /* one per order id, ascending by bytes; conflicts and
 	                                 duplicates inside the slice follow their first record */
 	size_t candidate_count;
+	struct payment_row *rows;     /* of the candidates that exist; strings in the arena */
 	struct order *order;          /* room for sorting */
 	struct stock *stock;          /* of fresh candidates, ascending by id; see batch_stock() */
 	size_t stock_count;
@@ -93,6 +93,12 @@ struct stock *batch_find_stock(const struct batch *b, int64_t id);
 
 /* Turn a record that the database refuses by itself into a dead letter; batch_slice() comes next. */
 void batch_reject(struct batch *b, size_t index, const char *detail);
+
+/* The row of a candidate that exists. */
+static inline struct payment_row *batch_row(const struct batch *b, const struct candidate *c)
+{
+	return &b->rows[c - b->candidates];
+}
 
 static inline struct record *batch_record(const struct batch *b, size_t slice_index)
 {

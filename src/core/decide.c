@@ -85,7 +85,7 @@ void decide_classify(struct batch *b)
 		const struct candidate *c = candidate_of(b, r);
 
 		if (c->exists) {
-			decide_against_row(b, r, &c->row);
+			decide_against_row(b, r, batch_row(b, c));
 		} else if (inserts(b, r)) {
 			r->verdict = VERDICT_FRESH;
 			r->decided_at_us = b->decided_at_us;

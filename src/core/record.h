@@ -96,19 +96,14 @@ struct raw_record {
 	                         message format 2); data NULL: none */
 };
 
-/* A record on its way through the ledger. What it points to belongs to its batch. */
+/*
+ * A record on its way through the ledger. What it points to belongs to its batch. In the order of
+ * use: a batch is gone through many times, each time for a line or two of these three.
+ */
 struct record {
 	int64_t offset;
 	int64_t timestamp_ms; /* -1: none */
-	struct bytes key;     /* data NULL: none */
-	struct bytes value;   /* its first limits.event_bytes bytes */
-	struct bytes headers; /* data NULL: none */
-	int64_t value_bytes;  /* the length of the whole value */
-
 	enum refusal refusal; /* REFUSAL_NONE: `event` is whole */
-	const char *detail;   /* why refused, for people; ASCII, begins with the field of BAD_FIELD;
-	                         "" when not refused */
-	struct payment_event event;
 
 	/* Of the slice it is in: its order id's entry in batch.candidates. Whole events only. */
 	uint32_t candidate;
@@ -119,5 +114,14 @@ struct record {
 	enum payment_status status;    /* of the payment row: for FRESH, DUPLICATE and CONFLICT */
 	int64_t remaining;             /* stock right after a fresh decision of this run; -1: null */
 	int64_t decided_at_us;         /* the row's, or the letter's parked_at for REFUSED */
+	const char *detail;            /* why refused, for people; ASCII, begins with the field of
+	                                  BAD_FIELD; "" when not refused */
+
+	struct payment_event event;
+
+	struct bytes key;     /* data NULL: none */
+	struct bytes value;   /* its first limits.event_bytes bytes */
+	struct bytes headers; /* data NULL: none */
+	int64_t value_bytes;  /* the length of the whole value */
 	struct bytes first_payment_key; /* CONFLICT: the payment key that stands */
 };

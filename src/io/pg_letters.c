@@ -71,8 +71,8 @@ bool pg_letters_send_conflicts(struct pg_ledger *l, const struct batch *b)
 		snprintf(detail, sizeof(detail),
 			"orderId stands with other content since partition %" PRId32
 			" offset %" PRId64,
-			c->exists ? c->row.partition : b->partition,
-			c->exists ? c->row.offset : b->records[c->record].offset);
+			c->exists ? batch_row(b, c)->partition : b->partition,
+			c->exists ? batch_row(b, c)->offset : b->records[c->record].offset);
 		if (!any)
 			letters_begin(l, b);
 		any = true;

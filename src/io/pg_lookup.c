@@ -81,7 +81,7 @@ enum result pg_payments_read(
 		}
 
 		enum result r = read_payment(
-			b, &b->records[c->record].event, res, asked[i].row, &c->row, err);
+			b, &b->records[c->record].event, res, asked[i].row, batch_row(b, c), err);
 
 		if (r != RESULT_OK)
 			return r;
@@ -121,7 +121,7 @@ static void replay_record(const struct batch *b, struct record *r, struct pg_let
 	const struct candidate *c = &b->candidates[r->candidate];
 
 	if (c->exists)
-		decide_against_row(b, r, &c->row);
+		decide_against_row(b, r, batch_row(b, c));
 }
 
 enum result pg_lookup_replay(void *self, struct batch *b, struct error *err)

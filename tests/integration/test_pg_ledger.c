@@ -276,7 +276,7 @@ static void what_existed_is_marked_and_read(void **state)
 	assert_sql("orderId stands with other content since partition 0 offset 0 o-2",
 		"SELECT detail || ' ' || order_id FROM dead_letter WHERE kafka_offset = 3");
 
-	const struct payment_row *row = &b->candidates[1].row;
+	const struct payment_row *row = batch_row(b, &b->candidates[1]);
 
 	assert_true(b->candidates[1].exists);
 	assert_int_equal(row->offset, 0);

@@ -263,7 +263,7 @@ static void a_plan_that_is_out_of_date_is_made_anew(void **state)
 	}
 	assert_string_equal(err.sqlstate, "0A000");
 	assert_result(RESULT_OK, decide_all(l, b, &err), &err);
-	assert_int_equal(b->candidates[0].row.event.quantity, 1);
+	assert_int_equal(batch_row(b, &b->candidates[0])->event.quantity, 1);
 	sql("ALTER TABLE payment ALTER quantity TYPE int");
 }
 

@@ -105,7 +105,7 @@ static enum result ledger_begin(void *self, struct batch *b, struct error *err)
 
 		c->exists = w->payments[order].committed;
 		if (c->exists)
-			sim_db_read(w, order, b->arena, &c->row);
+			sim_db_read(w, order, b->arena, batch_row(b, c));
 	}
 	for (size_t i = 0; i < b->length; i++) {
 		if (batch_record(b, i)->refusal != REFUSAL_NONE)

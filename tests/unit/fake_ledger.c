@@ -189,7 +189,7 @@ static enum result ledger_begin(void *self, struct batch *b, struct error *err)
 		}
 		c->exists = row;
 		if (row)
-			c->row = row_of(row);
+			*batch_row(b, c) = row_of(row);
 	}
 	b->decided_at_us = 1700000000000000;
 	b->stock_read = b->stock_early && w->reads_early;

@@ -73,12 +73,12 @@ static void exists(struct batch *b, size_t candidate, const char *payment_key,
 	struct candidate *c = &b->candidates[candidate];
 
 	c->exists = true;
-	c->row = (struct payment_row){.event = b->records[c->record].event,
+	*batch_row(b, c) = (struct payment_row){.event = b->records[c->record].event,
 		.status = status,
 		.partition = partition,
 		.offset = offset,
 		.decided_at_us = 55};
-	c->row.event.payment_key =
+	batch_row(b, c)->event.payment_key =
 		(struct bytes){.data = payment_key, .length = strlen(payment_key)};
 }
 

@@ -64,11 +64,11 @@ static void a_worker_needs_memory(void **state)
 static void a_batch_needs_all_of_its_memory(void **state)
 {
 	(void)state;
-	for (int n = 1; n <= 6; n++) {
+	for (int n = 1; n <= 7; n++) {
 		left = n;
 		assert_null(batch_new(4));
 	}
-	left = 7;
+	left = 8;
 
 	struct batch *b = batch_new(4);
 
