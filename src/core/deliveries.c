@@ -48,9 +48,9 @@ uint32_t deliveries_begin(struct deliveries *d, int64_t end)
 	return d->first + d->count - 1;
 }
 
-void deliveries_add(struct deliveries *d)
+void deliveries_add(struct deliveries *d, size_t count)
 {
-	d->ring[newest(d)].outstanding++;
+	d->ring[newest(d)].outstanding += (int64_t)count;
 }
 
 void deliveries_close(struct deliveries *d)

@@ -28,8 +28,8 @@ void deliveries_restart(struct deliveries *d, int64_t delivered_to);
 bool deliveries_full(const struct deliveries *d);
 /* Begin a slice; returns its sequence number, for deliveries_told(). Not when full. */
 uint32_t deliveries_begin(struct deliveries *d, int64_t end);
-/* One outcome of the newest slice was handed over. */
-void deliveries_add(struct deliveries *d);
+/* So many outcomes of the newest slice were handed over. */
+void deliveries_add(struct deliveries *d, size_t count);
 /* The newest slice is complete. */
 void deliveries_close(struct deliveries *d);
 /* The sink tells of one outcome. */

@@ -187,13 +187,24 @@ struct lock_ops {
 
 /* ---- sink: the outcome producer ---------------------------------------------------------------- */
 
-/* Told once for every accepted publish(): `mark` as given there. Called from serve() only. */
+/* Told once for every outcome taken: `mark` as given with it. Called from serve() only. */
 typedef void sink_delivered_fn(void *context, uint64_t mark, bool delivered);
 
+struct sink_message {
+	struct bytes key, value;
+};
+
+/* What came of a publish(). */
+struct sink_taken {
+	size_t count; /* so many were taken, and each will be told */
+	size_t next;  /* the first one that was not: from there on they are to be handed over again */
+};
+
 struct sink_ops {
-	/* Hand one outcome over; key and value are copied. BUSY: the queue is full, serve() first. */
-	enum result (*publish)(void *self, struct bytes key, struct bytes value, uint64_t mark,
-		struct error *err);
+	/* Hand outcomes over, all with one mark; keys and values are copied. BUSY: the queue is full,
+	 * serve() first. ret: set on failure as well; behind one that was not taken others may be. */
+	enum result (*publish)(void *self, const struct sink_message *m, size_t count, uint64_t mark,
+		struct sink_taken *ret, struct error *err);
 	/* Serve deliveries for at most wait_ms. 0: what is there; else the caller has nothing better to
 	 * do, and what waits to be sent together with more is sent at once. RETRY: the producer had a fatal error and is being
 	 * made anew; everything not told delivered before is told undelivered. */

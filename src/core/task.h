@@ -126,6 +126,7 @@ struct worker {
 	struct task *open;       /* the task with the transaction, or that has the lock; or NULL */
 	int32_t partition_count;
 	struct stock_hints hints;
+	char values[65536]; /* outcomes on their way to the sink */
 
 	enum wait_cause wait; /* of the worker itself; tasks have their own */
 	int64_t wait_since_us;

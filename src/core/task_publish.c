@@ -7,6 +7,7 @@
 
 /* After COMMIT: outcomes to the sink, delivered offsets to Kafka and the database. */
 enum {
+	PUBLISH_AT_ONCE = 256,  /* outcomes that the sink is given in one call */
 	FULL_US = 5000,         /* before a full sink is tried again */
 	FULL_SAID_US = 1000000, /* before people are told */
 	COMMIT_US = 100000,     /* between two offset commits of a busy partition */
@@ -22,22 +23,43 @@ static uint64_t mark_of(const struct task *t, uint32_t sequence)
 	return (uint64_t)t->epoch << 32 | sequence;
 }
 
-/* RESULT_OK, or the sink's reason not to take this record's outcome now. */
-static enum result publish(struct task *t, const struct record *r, struct error *err)
+/*
+ * Hand over as many outcomes as go together. RESULT_OK, or the sink's reason not to take the one at
+ * publish_index now.
+ */
+static enum result publish_some(struct task *t, struct error *err)
 {
 	struct worker *w = t->worker;
-	char value[OUTCOME_MAX_BYTES];
+	struct sink_message messages[PUBLISH_AT_ONCE];
+	size_t at[PUBLISH_AT_ONCE], count = 0, used = 0, i = t->publish_index;
+	struct sink_taken taken = {0};
 
-	if (!outcome_due(r))
+	for (; i < t->work->length && count < PUBLISH_AT_ONCE &&
+		sizeof(w->values) - used >= OUTCOME_MAX_BYTES;
+		i++) {
+		const struct record *r = batch_record(t->work, i);
+		char *value = w->values + used;
+
+		if (!outcome_due(r))
+			continue;
+
+		size_t length = outcome_encode(r, w->config.topic, t->partition, value);
+
+		at[count] = i;
+		messages[count++] = (struct sink_message){
+			.key = r->event.order_id, .value = {.data = value, .length = length}};
+		used += length;
+	}
+	if (count == 0) {
+		t->publish_index = i;
 		return RESULT_OK;
+	}
 
-	struct bytes encoded = {
-		.data = value, .length = outcome_encode(r, w->config.topic, t->partition, value)};
 	enum result result = w->ops.sink->publish(
-		w->ops.sink_self, r->event.order_id, encoded, mark_of(t, t->sequence), err);
+		w->ops.sink_self, messages, count, mark_of(t, t->sequence), &taken, err);
 
-	if (result == RESULT_OK)
-		deliveries_add(&t->deliveries);
+	deliveries_add(&t->deliveries, taken.count);
+	t->publish_index = result == RESULT_OK ? i : at[taken.next];
 	return result;
 }
 
@@ -133,8 +155,8 @@ void task_step_publish(struct task *t)
 		t->sequence = deliveries_begin(&t->deliveries, b->next);
 		t->publishing = true;
 	}
-	for (; t->publish_index < b->length; t->publish_index++) {
-		enum result r = publish(t, batch_record(b, t->publish_index), &err);
+	while (t->publish_index < b->length) {
+		enum result r = publish_some(t, &err);
 
 		if (r == RESULT_BUSY || r == RESULT_RETRY) {
 			wait_for_sink(t, err.text);

@@ -70,6 +70,16 @@ void member_unreachable(struct kafka_source *s, const struct error *err)
 	member_push(s, (struct source_event){.kind = SOURCE_UNREACHABLE}, err);
 }
 
+/*
+ * Something was pushed: let a poll() that waits return it now. Never one that takes many records:
+ * rd_kafka_consume_batch_queue() loses the record that follows a callback which has yielded.
+ */
+static void yield_to_poll(const struct kafka_source *s, rd_kafka_t *rk)
+{
+	if (s && s->waits)
+		rd_kafka_yield(rk);
+}
+
 /* ---- the assignment -------------------------------------------------------------------------- */
 
 struct member_partition *member_find(const struct kafka_source *s, int32_t partition)
@@ -188,7 +198,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
 		on_assign(s, partitions);
 	else
 		on_revoke(s); /* also for an error: the library's manual asks for it */
-	rd_kafka_yield(rk);   /* so that poll() returns this first, before any record */
+	yield_to_poll(s, rk);
 }
 
 /* ---- commits ------------------------------------------------------------------------------------
@@ -223,7 +233,7 @@ static void on_commit(
 				.partition = answer->partition},
 			&err);
 	}
-	rd_kafka_yield(rk);
+	yield_to_poll(s, rk);
 }
 
 enum result member_commit(
@@ -299,7 +309,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 	(void)fail(&err, RESULT_RETRY, code, "no Kafka broker answers: %s",
 		s->trouble.text[0] ? s->trouble.text : reason);
 	member_unreachable(s, &err);
-	rd_kafka_yield(rk);
+	yield_to_poll(s, rk);
 }
 
 void member_set_callbacks(struct rd_kafka_conf_s *conf)

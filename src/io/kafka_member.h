@@ -30,6 +30,13 @@ struct member_event {
 	int32_t partitions[];
 };
 
+/* Records that the library has given out and that are not handed out yet. */
+enum { STASH_MAX = 256 };
+struct stash {
+	struct rd_kafka_message_s *at[STASH_MAX];
+	size_t first, end;
+};
+
 struct kafka_source {
 	struct kafka_client *client;
 	struct rd_kafka_s *rk;          /* the client's */
@@ -48,7 +55,8 @@ struct kafka_source {
 	struct member_event *first, **last; /* waiting events */
 	struct member_event *current;     /* the one handed out: its numbers are valid until now */
 	struct rd_kafka_message_s *held;  /* the record handed out, likewise */
-	struct rd_kafka_message_s *stash; /* the next record, when it could not be handed out */
+	struct stash stash;
+	bool waits; /* poll() is in a call that waits for one record */
 	struct kafka_headers headers;
 
 	bool subscribed;
@@ -95,7 +103,7 @@ enum result member_seek(
 enum result member_pause(
 	struct kafka_source *s, int32_t partition, bool pause, struct error *err) MUST_CHECK;
 
-/* Drop the record in `stash` if it is of this partition; -1: of any. It will be fetched again. */
+/* Drop the stashed records of this partition; -1: of any. They will be fetched again. */
 void member_drop_stash(struct kafka_source *s, int32_t partition);
 
 enum result member_fenced(struct error *err, int32_t partition);

@@ -27,8 +27,17 @@ struct rd_kafka_topic_partition_list_s *member_one(
 
 void member_drop_stash(struct kafka_source *s, int32_t partition)
 {
-	if (s->stash && (partition < 0 || s->stash->partition == partition))
-		rd_kafka_message_destroy(TAKE(s->stash));
+	struct stash *h = &s->stash;
+	size_t kept = 0;
+
+	for (size_t i = h->first; i < h->end; i++) {
+		if (partition < 0 || h->at[i]->partition == partition)
+			rd_kafka_message_destroy(h->at[i]);
+		else
+			h->at[kept++] = h->at[i];
+	}
+	h->first = 0;
+	h->end = kept;
 }
 
 /* s->paused_count: it is not paused. */

@@ -14,7 +14,10 @@ DEFINE_CLEANUP(rd_kafka_conf_t *, rd_kafka_conf_destroy)
 
 _Static_assert(sizeof(void *) >= sizeof(uint64_t), "a mark travels as a message's opaque pointer");
 
-enum { CLOSE_MS = 3000 };
+enum {
+	CLOSE_MS = 3000,
+	AT_ONCE = 256, /* outcomes in a call of the library */
+};
 #define REFUSED_EVERY_US INT64_C(10000000)
 
 struct kafka_sink {
@@ -138,20 +141,8 @@ static enum result replace_producer(struct kafka_sink *s, int64_t wait_ms, struc
 /* ---- the operations
  * ------------------------------------------------------------------------------ */
 
-static enum result sink_publish(
-	void *self, struct bytes key, struct bytes value, uint64_t mark, struct error *err)
+static enum result refused(const struct kafka_sink *s, rd_kafka_resp_err_t e, struct error *err)
 {
-	struct kafka_sink *s = self;
-
-	if (s->broken)
-		return fail(err, RESULT_BUSY, 0, "the producer is being made anew");
-	if (rd_kafka_produce(s->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
-		    (void *)(uintptr_t)value.data, value.length, key.data, key.length,
-		    (void *)(uintptr_t)mark) == 0)
-		return RESULT_OK;
-
-	rd_kafka_resp_err_t e = rd_kafka_last_error();
-
 	switch ((int)e) {
 	case RD_KAFKA_RESP_ERR__QUEUE_FULL:
 		return fail(err, RESULT_BUSY, e, "the producer's queue is full");
@@ -165,6 +156,38 @@ static enum result sink_publish(
 		return fail(
 			err, RESULT_FATAL, e, "cannot publish an outcome: %s", rd_kafka_err2str(e));
 	}
+}
+
+/* One call of the library for many: that saves a lock and two clocks each. */
+static enum result sink_publish(void *self, const struct sink_message *m, size_t count,
+	uint64_t mark, struct sink_taken *ret, struct error *err)
+{
+	struct kafka_sink *s = self;
+	rd_kafka_message_t messages[AT_ONCE];
+	rd_kafka_resp_err_t why = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+	*ret = (struct sink_taken){0};
+	if (s->broken)
+		return fail(err, RESULT_BUSY, 0, "the producer is being made anew");
+	while (!why && ret->next < count) {
+		size_t first = ret->next, n = count - first < AT_ONCE ? count - first : AT_ONCE;
+
+		for (size_t i = 0; i < n; i++)
+			messages[i] = (rd_kafka_message_t){
+				.payload = (void *)(uintptr_t)m[first + i].value.data,
+				.len = m[first + i].value.length,
+				.key = (void *)(uintptr_t)m[first + i].key.data,
+				.key_len = m[first + i].key.length,
+				._private = (void *)(uintptr_t)mark,
+			};
+		ret->count += (size_t)rd_kafka_produce_batch(s->topic, RD_KAFKA_PARTITION_UA,
+			RD_KAFKA_MSG_F_COPY, messages, (int)n);
+		while (ret->next < first + n && !messages[ret->next - first].err)
+			ret->next++;
+		if (ret->next < first + n)
+			why = messages[ret->next - first].err;
+	}
+	return why ? refused(s, why, err) : RESULT_OK;
 }
 
 static enum result sink_serve(

@@ -102,6 +102,43 @@ static enum result source_subscribe(void *self, struct error *err)
 /* ---- polling -----------------------------------------------------------------------------------
  */
 
+static rd_kafka_message_t *stash_next(struct stash *h)
+{
+	return h->first < h->end ? h->at[h->first++] : NULL;
+}
+
+/* It was the last one taken; or the stash is empty. */
+static void stash_back(struct stash *h, rd_kafka_message_t *m)
+{
+	if (h->first == 0)
+		h->end = 1;
+	else
+		h->first--;
+	h->at[h->first] = m;
+}
+
+/* A record or an error. Many at once when nobody waits: that saves a lock and a clock each. */
+static rd_kafka_message_t *next_message(struct kafka_source *s, int64_t wait_ms)
+{
+	struct stash *h = &s->stash;
+	rd_kafka_message_t *m = stash_next(h);
+
+	if (m)
+		return m;
+	if (wait_ms > 0) {
+		s->waits = true;
+		m = rd_kafka_consumer_poll(s->rk, (int)wait_ms);
+		s->waits = false;
+		return m;
+	}
+
+	ssize_t n = rd_kafka_consume_batch_queue(s->queue, 0, h->at, STASH_MAX);
+
+	h->first = 0;
+	h->end = n > 0 ? (size_t)n : 0;
+	return stash_next(h);
+}
+
 /* What the last poll() handed out is not looked at any more. */
 static void release(struct kafka_source *s)
 {
@@ -134,7 +171,7 @@ static enum result hand_out_record(
 	enum result r = kafka_headers_encode(&s->headers, m, &headers, err);
 
 	if (r != RESULT_OK) {
-		s->stash = m; /* not handed out, so it must come again */
+		stash_back(&s->stash, m); /* not handed out, so it must come again */
 		return r;
 	}
 
@@ -241,10 +278,8 @@ static enum result source_poll(
 	if (s->first)
 		return hand_out_event(s, ret, err);
 
-	rd_kafka_message_t *m = TAKE(s->stash);
+	rd_kafka_message_t *m = next_message(s, wait_ms);
 
-	if (!m)
-		m = rd_kafka_consumer_poll(s->rk, (int)wait_ms);
 	if (m && m->err) {
 		take_error(s, m);
 		rd_kafka_message_destroy(TAKE(m));
@@ -255,7 +290,8 @@ static enum result source_poll(
 		probe(s);
 
 	if (s->first) { /* a callback ran: what it left came before the record */
-		s->stash = m;
+		if (m)
+			stash_back(&s->stash, m);
 		return hand_out_event(s, ret, err);
 	}
 	if (m)

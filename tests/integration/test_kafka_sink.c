@@ -50,8 +50,24 @@ static void publish(struct kafka_sink *sink, const char *key, uint64_t mark)
 		.length = (size_t)snprintf(value, sizeof(value), "outcome-%d", (int)mark)};
 	struct bytes k = {.data = key, .length = strlen(key)};
 
-	if (sink_ops->publish(sink, k, v, mark, &err) != RESULT_OK)
+	struct sink_message m = {.key = k, .value = v};
+	struct sink_taken taken;
+
+	if (sink_ops->publish(sink, &m, 1, mark, &taken, &err) != RESULT_OK)
 		fail_msg("publish: %s", err.text);
+	assert_int_equal(taken.count, 1);
+	assert_int_equal(taken.next, 1);
+}
+
+static void assert_busy(struct kafka_sink *sink)
+{
+	const struct sink_message m = {.key = BYTES_LITERAL("key"), .value = BYTES_LITERAL("v")};
+	struct sink_taken taken;
+	struct error err = {0};
+
+	assert_int_equal(sink_ops->publish(sink, &m, 1, 4999, &taken, &err), RESULT_BUSY);
+	assert_int_equal(taken.count, 0);
+	assert_int_equal(taken.next, 0);
 }
 
 static void serve_until(struct kafka_sink *sink, struct told *told, int count)
@@ -152,9 +168,7 @@ static void a_full_queue_is_busy_and_close_is_bounded(void **state)
 
 	for (int i = 0; i < 10; i++)
 		publish(sink, "key", (uint64_t)i);
-	assert_int_equal(
-		sink_ops->publish(sink, BYTES_LITERAL("key"), BYTES_LITERAL("v"), 10, &err),
-		RESULT_BUSY);
+	assert_busy(sink);
 	/* Waited for, not given up; the library looks for what has expired once a second. */
 	for (int i = 0; i < 25; i++)
 		assert_int_equal(sink_ops->serve(sink, 100, on_told, told, &err), RESULT_OK);
@@ -165,6 +179,37 @@ static void a_full_queue_is_busy_and_close_is_bounded(void **state)
 	kafka_sink_free(sink);
 	assert_true(clock_monotonic_us() - start_us < 4 * SECOND_US);
 	assert_int_equal(told->count, 0);
+	free(told);
+}
+
+static void of_many_the_first_are_taken_when_the_queue_fills_up(void **state)
+{
+	enum { COUNT = 600, ROOM = 300 };
+	char property[] = "queue.buffering.max.messages=300", *list[] = {property};
+	struct names n = make_topics(1);
+	struct kafka_settings settings = settings_of(&n);
+	struct sink_message many[COUNT];
+	struct sink_taken taken;
+	struct told *told = calloc(1, sizeof(*told));
+	struct error err = {0};
+
+	(void)state;
+	for (int i = 0; i < COUNT; i++)
+		many[i] = (struct sink_message){
+			.key = BYTES_LITERAL("key"), .value = BYTES_LITERAL("v")};
+	settings.properties = (struct config_list){.items = list, .count = 1};
+
+	struct kafka_sink *sink = open_sink(&settings);
+
+	assert_int_equal(sink_ops->publish(sink, many, COUNT, 7, &taken, &err), RESULT_BUSY);
+	assert_int_equal(taken.count, ROOM);
+	assert_int_equal(taken.next, ROOM);
+	serve_until(sink, told, ROOM);
+	assert_int_equal(
+		sink_ops->publish(sink, many + ROOM, ROOM, 7, &taken, &err), RESULT_OK);
+	assert_int_equal(taken.count, ROOM);
+	serve_until(sink, told, COUNT);
+	kafka_sink_free(sink);
 	free(told);
 }
 
@@ -181,9 +226,7 @@ static void a_fatal_error_tells_the_rest_and_begins_anew(void **state)
 	for (int i = 0; i < count; i++)
 		publish(sink, "key", (uint64_t)i);
 	kafka_sink_break(sink);
-	assert_int_equal(
-		sink_ops->publish(sink, BYTES_LITERAL("key"), BYTES_LITERAL("v"), 4999, &err),
-		RESULT_BUSY);
+	assert_busy(sink);
 
 	int64_t deadline_us = clock_monotonic_us() + PATIENCE_US;
 	enum result r = RESULT_OK;
@@ -210,6 +253,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_mark_is_told_once),
 		cmocka_unit_test(outcomes_go_to_the_partition_that_java_chooses),
 		cmocka_unit_test(a_full_queue_is_busy_and_close_is_bounded),
+		cmocka_unit_test(of_many_the_first_are_taken_when_the_queue_fills_up),
 		cmocka_unit_test(a_fatal_error_tells_the_rest_and_begins_anew),
 	};
 

@@ -96,6 +96,35 @@ static void a_record_arrives_byte_by_byte(void **state)
 	kafka_source_free(s);
 }
 
+/* The library loses the record behind a callback that yields while many are taken at once. */
+static void an_answer_among_records_costs_none_of_them(void **state)
+{
+	enum { RECORDS = 5000, COMMITS = 50 };
+	struct names n;
+	struct kafka_source *s = fetching(&n, RECORDS, 0);
+	int64_t deadline_us = clock_monotonic_us() + PATIENCE_US, next = 0;
+	struct error err = {0};
+	int answers = 0;
+
+	(void)state;
+	expect_record(s, 0, next++);
+	while ((next < RECORDS || answers < COMMITS) && clock_monotonic_us() < deadline_us) {
+		struct source_event e = poll_once(s, 0, &err);
+
+		if (e.kind == SOURCE_RECORD) {
+			assert_int_equal(e.record.offset, next);
+			next++;
+		}
+		answers += e.kind == SOURCE_COMMIT;
+		/* So that answers come at many places of the stream. */
+		if (e.kind == SOURCE_RECORD && next % (RECORDS / COMMITS) == 0)
+			assert_int_equal(ops->commit(s, 0, next, &err), RESULT_OK);
+	}
+	assert_int_equal(next, RECORDS);
+	assert_int_equal(answers, COMMITS);
+	kafka_source_free(s);
+}
+
 static void long_headers_keep_their_lengths(void **state)
 {
 	struct names n = make_topics(1);
@@ -295,6 +324,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_fetched_before_assign),
 		cmocka_unit_test(a_record_arrives_byte_by_byte),
+		cmocka_unit_test(an_answer_among_records_costs_none_of_them),
 		cmocka_unit_test(long_headers_keep_their_lengths),
 		cmocka_unit_test(seek_goes_exactly_there_again_and_again),
 		cmocka_unit_test(a_pause_neither_skips_nor_repeats),

@@ -8,10 +8,9 @@
  * several partitions), and are acknowledged later, or not.
  */
 
-static enum result sink_publish(
-	void *self, struct bytes key, struct bytes value, uint64_t mark, struct error *err)
+static enum result publish_one(
+	struct sim_worker *k, struct bytes key, struct bytes value, uint64_t mark, struct error *err)
 {
-	struct sim_worker *k = self;
 	struct sim_world *w = k->world;
 	struct sim_sink *s = &k->sink;
 
@@ -37,6 +36,25 @@ static enum result sink_publish(
 	m->due_us = w->now_us + (sim_fault(w, FAULT_SINK_SLOW) ? sim_below(w, 2000000) : 0);
 	s->count++;
 	return RESULT_OK;
+}
+
+static enum result sink_publish(void *self, const struct sink_message *m, size_t count,
+	uint64_t mark, struct sink_taken *ret, struct error *err)
+{
+	enum result r = RESULT_OK;
+
+	*ret = (struct sink_taken){0};
+	for (size_t i = 0; i < count; i++) {
+		enum result one = publish_one(self, m[i].key, m[i].value, mark,
+			r == RESULT_OK ? err : NULL);
+
+		/* Behind one that was not taken, others may be. */
+		ret->count += one == RESULT_OK;
+		ret->next += one == RESULT_OK && r == RESULT_OK;
+		if (r == RESULT_OK)
+			r = one;
+	}
+	return r;
 }
 
 static void arrive(struct sim_worker *k, struct sim_message *m)

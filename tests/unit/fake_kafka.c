@@ -355,10 +355,9 @@ void fake_tell(struct fake_world *w, int index, bool delivered)
 	w->outcomes[index].due = true;
 }
 
-static enum result sink_publish(
-	void *self, struct bytes key, struct bytes value, uint64_t mark, struct error *err)
+static enum result publish_one(
+	struct fake_world *w, struct bytes key, struct bytes value, uint64_t mark, struct error *err)
 {
-	struct fake_world *w = self;
 
 	enum result r =
 		fake_called(w, CALL_PUBLISH, err, "publish:%.*s", (int)key.length, key.data);
@@ -377,6 +376,20 @@ static enum result sink_publish(
 	snprintf(o->order_id, sizeof(o->order_id), "%.*s", (int)key.length, key.data);
 	snprintf(o->value, sizeof(o->value), "%.*s", (int)value.length, value.data);
 	return RESULT_OK;
+}
+
+static enum result sink_publish(void *self, const struct sink_message *m, size_t count,
+	uint64_t mark, struct sink_taken *ret, struct error *err)
+{
+	enum result r = RESULT_OK;
+
+	*ret = (struct sink_taken){0};
+	while (r == RESULT_OK && ret->next < count) {
+		r = publish_one(self, m[ret->next].key, m[ret->next].value, mark, err);
+		if (r == RESULT_OK)
+			ret->count = ++ret->next;
+	}
+	return r;
 }
 
 static enum result sink_serve(

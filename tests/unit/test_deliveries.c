@@ -13,7 +13,7 @@ static uint32_t slice(struct deliveries *d, int64_t end, int outcomes)
 	uint32_t sequence = deliveries_begin(d, end);
 
 	while (outcomes-- > 0)
-		deliveries_add(d);
+		deliveries_add(d, 1);
 	deliveries_close(d);
 	return sequence;
 }
@@ -68,10 +68,10 @@ static void an_open_slice_does_not_count_though_all_of_it_is_told(void **state)
 	deliveries_restart(&d, 0);
 	uint32_t s = deliveries_begin(&d, 2);
 
-	deliveries_add(&d);
+	deliveries_add(&d, 1);
 	deliveries_told(&d, s, true);
 	assert_int_equal(d.delivered_to, 0);
-	deliveries_add(&d);
+	deliveries_add(&d, 1);
 	deliveries_close(&d);
 	assert_int_equal(d.delivered_to, 0);
 	deliveries_told(&d, s, true);
