@@ -116,11 +116,11 @@ static void read_stock(struct batch *b, const PGresult *locked, const PGresult *
 
 static enum result pg_ledger_begin(void *self, struct batch *b, struct error *err)
 {
-	enum { MOVED = PG_BEGIN_RESULTS, PAYMENTS };
+	enum { MOVED = PG_BEGIN_RESULTS, LETTERS };
 	struct pg_ledger *l = self;
 	enum pg_way way = pg_payments_way(l, b);
 	int64_t letters;
-	int answers, stock;
+	int payments, stock;
 	bool parked;
 	CLEANUP(pg_results_clear) struct pg_results results = {.failed = -1};
 	struct error why = {0};
@@ -130,16 +130,17 @@ static enum result pg_ledger_begin(void *self, struct batch *b, struct error *er
 	if (r != RESULT_OK)
 		return r;
 	send_progress(l, b);
-	answers = pg_payments_send(l, b, way);
+	/* Before the savepoint of COPY: giving that up must not undo the letters. */
 	letters = pg_letters_send_refused(l, b);
-	stock = PAYMENTS + answers + (letters > 0);
+	payments = LETTERS + (letters > 0);
+	stock = payments + pg_payments_send(l, b, way);
 	/* The others' payments are not written yet, and stock rows come last. */
 	b->stock_read = b->stock_early && way == PG_WAY_INSERT;
 	if (b->stock_read)
 		send_stock(l, b);
 	r = pg_transaction_run(l, &results, &why);
 	if (r != RESULT_OK) {
-		if (way == PG_WAY_INSERT && results.failed == PAYMENTS)
+		if (way == PG_WAY_INSERT && results.failed == payments)
 			return pg_payments_refused(l, &why, err);
 		if (err)
 			*err = why;
@@ -152,13 +153,12 @@ static enum result pg_ledger_begin(void *self, struct batch *b, struct error *er
 			", has another owner or is stopped",
 			b->partition, b->expected);
 	b->decided_at_us = pg_result_time_us(results.at[MOVED], 0, 0);
-	r = pg_payments_take(l, b, way, &results, PAYMENTS, &existing, err);
+	r = pg_payments_take(l, b, way, &results, payments, &existing, err);
 	if (r != RESULT_OK)
 		return r;
 	if (b->stock_read)
 		read_stock(b, results.at[stock], results.at[stock + 1]);
-	parked = letters > 0 &&
-		 pg_transaction_rows(results.at[PAYMENTS + answers]) < letters;
+	parked = letters > 0 && pg_transaction_rows(results.at[LETTERS]) < letters;
 	return existing > 0 || parked ? read_existing(l, b, parked, err) : RESULT_OK;
 }
 

@@ -13,7 +13,7 @@ enum { N = 1000 };
 /* Orders o-FROM ... of ticket type 1, one each, in another order than that of their ids. */
 static struct batch *large_batch(const struct progress *p, int64_t offset, int from)
 {
-	struct batch *b = batch_new(N);
+	struct batch *b = batch_new(N + 1);
 	struct error err = {0};
 
 	assert_non_null(b);
@@ -97,6 +97,27 @@ static void one_order_that_exists_sends_the_batch_through_the_insert(void **stat
 	assert_sql("1", "SELECT count(*) FROM writes");
 	assert_sql("2998", "SELECT count(*) FROM payment");
 	assert_sql("997002", "SELECT remaining FROM ticket_type WHERE id = 1");
+}
+
+static void refused_records_keep_their_letters_when_the_copy_is_given_up(void **state)
+{
+	struct pg_ledger *l = *state;
+	struct progress p = claim(l, 0);
+	struct error err = {0};
+	CLEANUP(batch_done_ptr) struct batch *b = large_batch(&p, 0, 0);
+	CLEANUP(batch_done_ptr) struct batch *overlapping = large_batch(&p, N, N - 1);
+	struct raw_record bad = {.offset = 2 * N,
+		.timestamp_ms = 1700000000000,
+		.value = {"no JSON", strlen("no JSON")}};
+
+	plenty();
+	OK(decide_all(l, b, &err));
+	OK(batch_append(overlapping, &bad, 65536, &err));
+	batch_slice(overlapping, 0, N + 1);
+	OK(decide_all(l, overlapping, &err));
+	assert_int_equal(decide_tally(overlapping).duplicates, 1);
+	assert_int_equal(decide_tally(overlapping).refused, 1);
+	assert_sql("1", "SELECT count(*) FROM dead_letter WHERE kafka_offset = 2000");
 }
 
 static void an_order_that_another_inserts_meanwhile_is_a_duplicate(void **state)
@@ -208,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_large_batch_is_copied_column_by_column),
 		CASE(one_order_that_exists_sends_the_batch_through_the_insert),
+		CASE(refused_records_keep_their_letters_when_the_copy_is_given_up),
 		CASE(an_order_that_another_inserts_meanwhile_is_a_duplicate),
 		CASE(data_that_the_server_refuses_in_a_copy_is_a_reject),
 		CASE(a_missing_right_in_a_copy_is_named),
