@@ -11,10 +11,13 @@ PLAIN = " sslmode=disable gssencmode=disable"
 
 
 @cases_of([
-    ("commit_answer_lost_20_times", (["answered", "forwarded"], 20, True)),
+    ("commit_answer_lost_100_times", (["answered", "forwarded"], 100, True)),
     ("commit_answer_lost_20_times_without_prepared_statements",
      (["answered", "forwarded"], 20, False)),
     ("commit_never_arrived_10_times", (["swallowed"], 10, True)),
+    ("commit_answered_with_rollback_10_times", (["rolled back"], 10, True)),
+    ("commit_answered_with_rollback_10_times_without_prepared_statements",
+     (["rolled back"], 10, False)),
 ])
 def cut(t, ways, count, prepare):
     world = t.world(batch__max_events=100, database__prepare=prepare)
@@ -25,8 +28,8 @@ def cut(t, ways, count, prepare):
     feeder = Feeder(world, world.factory(21), 2000)
     world.daemon.start()
     world.wait_decided(500)
-    proxy.cut_commits(ways, 5, count)
-    wait_until(lambda: len(proxy.cuts) == count, 60, lambda: "%d commits were cut, %d seen; %s" % (
+    proxy.cut_commits(ways, 3, count)
+    wait_until(lambda: len(proxy.cuts) == count, 120, lambda: "%d commits were cut, %d seen; %s" % (
         len(proxy.cuts), proxy.commits, world.daemon.status))
     assert world.daemon.alive
     before = world.decided()

@@ -17,6 +17,14 @@ BEGIN = re.compile(rb"\s*(BEGIN|START\s+TRANSACTION)\b", re.I)
 WRITES_PAYMENT = re.compile(rb"(INSERT\s+INTO|COPY)\s+payment\b", re.I)
 
 
+def message(kind, body):
+    return kind + struct.pack("!i", 4 + len(body)) + body
+
+
+# Before an Execute: what it runs is no more what was bound, but this.
+BIND_ROLLBACK = message(b"P", b"\0ROLLBACK\0\0\0") + message(b"B", bytes(8))
+
+
 class Frontend:
     """The messages of one client, as they come by."""
 
@@ -118,6 +126,8 @@ class Link(threading.Thread):
             if how == "swallowed":
                 self.server.sendall(b"".join(out))
                 return False
+            if how == "rolled back":
+                out.append(BIND_ROLLBACK)
             out.append(message)
             if how == "forwarded":
                 self.server.sendall(b"".join(out))
@@ -141,7 +151,8 @@ class Link(threading.Thread):
 class Proxy:
     """
     cut_commits(): how a batch's COMMIT ends: "answered" (PostgreSQL has committed, its answer is
-    lost), "forwarded" (cut right after PostgreSQL was sent it) or "swallowed" (it never was).
+    lost), "forwarded" (cut right after PostgreSQL was sent it), "swallowed" (it never was) or "rolled
+    back" (nothing is cut; PostgreSQL answers as it does to the COMMIT of a failed transaction).
     """
 
     def __init__(self, target):
