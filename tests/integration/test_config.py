@@ -80,6 +80,48 @@ def refuses(t, line, key, allowed):
         assert len(run.err.strip().splitlines()) == 1, run
 
 
+def key_table(t):
+    """(section, key, what is allowed) of every setting, as the daemon itself tells them."""
+    section = allowed = None
+    for line in ticketpayd(t, "--print-config").out.splitlines():
+        if match := re.match(r"(\w+) = \{", line):
+            section = match.group(1)
+        elif match := re.match(r"\t# allowed: ([^;]*)", line):
+            allowed = match.group(1)
+        elif match := re.match(r"\t(\w+) = (.)", line):
+            yield section, match.group(1), allowed, match.group(2) in "[("
+
+
+def breaches(allowed, is_list):
+    """Values in libconfig's syntax that this rule forbids, each with what the message must say."""
+    if is_list:
+        return [("5", None), ('"text"', None)]
+    if match := re.fullmatch(r"(\d+) to (\d+) bytes", allowed):
+        low, high = map(int, match.groups())
+        empty = [('""', None)] if low > 0 else []
+        return [*empty, ('"%s"' % ("x" * (high + 1)), str(high)), ("5", None), ("true", None)]
+    if match := re.fullmatch(r"(\d+) to (\d+)", allowed):
+        low, high = map(int, match.groups())
+        return [(str(low - 1), allowed), (str(high + 1), allowed), ('"5"', None), ("1.5", None)]
+    return [('"nonsense"', allowed), ("[ ]", None)]
+
+
+@case
+def refuses_a_breach_of_every_rule_of_the_key_table(t):
+    """Generated from --print-config: exit 78, and file, line, key and what is allowed."""
+    table = list(key_table(t))
+    assert len(table) > 30, table
+    tried = 0
+    for section, key, allowed, is_list in table:
+        for value, says in breaches(allowed, is_list):
+            path = written(t, "\n%s = {\n%s = %s;\n};\n" % (section, key, value))
+            run = ticketpayd(t, "-c", path)
+            for part in ("%s:3:" % path, "%s.%s" % (section, key), says or ""):
+                assert run.code == 78 and part in run.err, "%s\n%s" % (part, run)
+            tried += 1
+    t.note("%d breaches of %d keys", tried, len(table))
+
+
 @cases_of([("refuses_on_the_command_line_" + name, (argument, key)) for name, argument, key in (
     ("an_integer_below_its_minimum", "batch.max_events=0", "batch.max_events"),
     ("a_ten_digit_integer", "lock.wait_ms=4294967296", "lock.wait_ms"),
