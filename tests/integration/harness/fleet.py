@@ -148,7 +148,10 @@ class Stranger:
 
 
 class Audit:
-    """A trigger writes down every move of next_offset: whose transaction it was, and how it ran."""
+    """
+    Triggers write down every move of next_offset, whose transaction it was and how it ran, and the
+    transaction of every payment and letter. (Their xmin would be the savepoint's.)
+    """
 
     def __init__(self, world):
         self.world = world
@@ -164,6 +167,15 @@ CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ 
   RETURN NULL; END $$;
 CREATE TRIGGER audit AFTER UPDATE ON consumer_progress FOR EACH ROW
   WHEN (OLD.next_offset <> NEW.next_offset) EXECUTE FUNCTION audit();
+CREATE TABLE audit_row (written text, xid xid, kafka_partition int, kafka_offset bigint);
+CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+  INSERT INTO audit_row SELECT TG_TABLE_NAME, pg_current_xact_id()::xid, kafka_partition,
+    kafka_offset FROM fresh;
+  RETURN NULL; END $$;
+CREATE TRIGGER audit_row AFTER INSERT ON payment REFERENCING NEW TABLE AS fresh
+  FOR EACH STATEMENT EXECUTE FUNCTION audit_row();
+CREATE TRIGGER audit_row AFTER INSERT ON dead_letter REFERENCING NEW TABLE AS fresh
+  FOR EACH STATEMENT EXECUTE FUNCTION audit_row();
 """)
 
     def judge(self):
@@ -179,11 +191,14 @@ CREATE TRIGGER audit AFTER UPDATE ON consumer_progress FOR EACH ROW
         wrong = sql("SELECT kafka_partition, old_next FROM audit WHERE old_owner IS NULL OR "
                     "old_owner <> new_owner")
         assert not wrong, "moves by nobody or together with a claim: %s" % wrong[:5]
+        wrong = sql("SELECT r.written, r.kafka_partition, r.kafka_offset, r.xid::text, a.xid::text "
+                    "FROM audit_row r LEFT JOIN audit a ON a.kafka_partition = r.kafka_partition "
+                    "AND r.kafka_offset >= a.old_next AND r.kafka_offset < a.new_next "
+                    "WHERE a.xid IS DISTINCT FROM r.xid LIMIT 5")
+        assert not wrong, "rows of another transaction than their offset's: %s" % wrong
         for table in ("payment", "dead_letter"):
-            wrong = sql("SELECT p.kafka_partition, p.kafka_offset, p.xmin::text, a.xid::text FROM "
-                        "%s p LEFT JOIN audit a ON a.kafka_partition = p.kafka_partition AND "
-                        "p.kafka_offset >= a.old_next AND p.kafka_offset < a.new_next "
-                        "WHERE a.xid IS DISTINCT FROM p.xmin LIMIT 5" % table)
-            assert not wrong, "%s rows of another transaction than their offset's: %s" % (
-                table, wrong)
+            missing = sql("SELECT kafka_partition, kafka_offset FROM %s EXCEPT SELECT "
+                          "kafka_partition, kafka_offset FROM audit_row WHERE written = '%s'" % (
+                              table, table))
+            assert not missing, "%s rows that nobody has inserted: %s" % (table, missing[:5])
         return sql("SELECT count(*) FROM audit")[0][0]
