@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 
+import kafka
 from harness.process import Child, tail, wait_until
 
 ENVIRONMENT = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -36,8 +37,11 @@ class Machine:
         return [*self.prefix, *ENVIRONMENT, "bash", "-c", "cd /; " + command]
 
     def run(self, command, seconds=60, given=b""):
+        # nsenter stops itself when what it started is stopped, as at the end of a machine: killed
+        # with us it does not keep the machine from ending.
         return Ran(command, subprocess.run(self.argv(command), input=given, capture_output=True,
-                                           timeout=seconds, check=False))
+                                           timeout=seconds, check=False,
+                                           preexec_fn=kafka.die_with_parent))
 
     def ok(self, command, seconds=60, given=b""):
         """What it printed, without white space at the ends."""
@@ -49,7 +53,8 @@ class Machine:
         """A command that goes on while we do other things; a subprocess.Popen."""
         with open(log_path, "ab") as log:
             return subprocess.Popen(self.argv(command), stdout=log, stderr=log,
-                                    start_new_session=True, **options)
+                                    start_new_session=True, preexec_fn=kafka.die_with_parent,
+                                    **options)
 
     def write(self, path, text, mode=0o644):
         self.ok("mkdir -p %s; cat >%s; chmod %o %s" % (
