@@ -42,10 +42,16 @@ CONFIGURE = [
 ]
 
 
+def deb_directory(test):
+    """Of this release; ./dev names another one than that of ./dev deb."""
+    return os.path.abspath(os.environ.get("TICKETPAY_DEB") or os.path.join(test.build, "deb"))
+
+
 def package(test):
     """The path of the package inside the machine."""
-    found = glob.glob(os.path.join(test.build, "deb", "ticketpayd_*.deb"))
-    assert len(found) == 1, "one package in build/deb (./dev deb makes it): %s" % found
+    found = glob.glob(os.path.join(deb_directory(test), "ticketpayd_*.deb"))
+    assert len(found) == 1, "one package (./dev deb makes it) in %s: %s" % (
+        deb_directory(test), found)
     return "/srv/deb/" + os.path.basename(found[0])
 
 
@@ -55,7 +61,7 @@ def boot(test):
     else:
         directory = test.directory("machine")
         machine = Nspawn(root.fetch(RELEASE), directory, {
-            os.path.join(test.build, "deb"): "/srv/deb", kafka.fetch(): "/opt/kafka"})
+            deb_directory(test): "/srv/deb", kafka.fetch(): "/opt/kafka"})
     return machine.boot()
 
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Debian root file system to boot: made once by debootstrap, then only read.
 
-    root.py RELEASE      make it if it is not there; prints its directory (default: bookworm)
+    root.py RELEASE               make it if it is not there; prints its directory
+    root.py RELEASE SOURCE INTO   build the package of the tree SOURCE in it, INTO a directory
 
 Besides the minimal system it has what stands for other hosts (Java, for Kafka), and in apt's cache
 the packages that a case installs: the machine itself sees no network.
@@ -20,9 +21,11 @@ MIRROR = os.environ.get("TICKETPAY_MIRROR")  # None: debootstrap's own
 INCLUDE = "systemd,systemd-sysv,dbus,ca-certificates"
 INSTALLED = ["default-jre-headless", "procps"]
 FETCHED = ["postgresql", "redis-server", "kcat"]
-# What the package needs; the last two have their ABI in the name.
-LIBRARIES = ["libconfig9", "libjansson4", "libpq5", "librdkafka1"]
-HIREDIS = {"bookworm": "libhiredis0.14", "trixie": "libhiredis1.1.0"}
+# What the package needs, where the name has the ABI in it.
+LIBRARIES = {
+    "bookworm": ["libconfig9", "libhiredis0.14", "libjansson4", "libpq5", "librdkafka1"],
+    "trixie": ["libconfig11", "libhiredis1.1.0", "libjansson4", "libpq5", "librdkafka1"],
+}
 
 
 class RootError(Exception):
@@ -31,7 +34,7 @@ class RootError(Exception):
 
 def cache_directory(release):
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    recipe = repr((INCLUDE, INSTALLED, FETCHED, LIBRARIES, HIREDIS[release]))
+    recipe = repr((INCLUDE, INSTALLED, FETCHED, LIBRARIES[release]))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:8]
     return os.path.join(base, "ticketpayd", "root-%s-%s" % (release, digest))
 
@@ -43,10 +46,10 @@ def run(command):
         raise RootError("%s:\n%s" % (" ".join(command), done.stdout.decode(errors="replace")[-3000:]))
 
 
-def inside(directory, *command):
+def inside(directory, *command, options=()):
     """In the root, with the host's network; nothing is booted."""
     run(["systemd-nspawn", "--quiet", "--directory=" + directory, "--register=no", "--keep-unit",
-         "--console=pipe", "--setenv=DEBIAN_FRONTEND=noninteractive", *command])
+         "--console=pipe", "--setenv=DEBIAN_FRONTEND=noninteractive", *options, *command])
 
 
 def make(release, directory):
@@ -55,7 +58,7 @@ def make(release, directory):
          *([MIRROR] if MIRROR else [])])
     apt = ["apt-get", "-q", "-y", "-o", "Acquire::Retries=3", "--no-install-recommends"]
     inside(directory, *apt, "install", *INSTALLED)
-    inside(directory, *apt, "install", "--download-only", *FETCHED, *LIBRARIES, HIREDIS[release])
+    inside(directory, *apt, "install", "--download-only", *FETCHED, *LIBRARIES[release])
     # Empty: each machine makes an id of its own. (Missing: it would be a first boot, with every
     # service enabled and questions asked.)
     write(os.path.join(directory, "etc/machine-id"), "")
@@ -70,8 +73,9 @@ def write(path, text):
 
 def fetch(release):
     """The directory of the root, which nobody may write to; made if this is the first time."""
-    if release not in HIREDIS:
-        raise RootError("no such release is known here: %s (but %s)" % (release, ", ".join(HIREDIS)))
+    if release not in LIBRARIES:
+        raise RootError("this release is not known here: %s (but %s)" % (
+            release, ", ".join(LIBRARIES)))
     target = cache_directory(release)
     parent = os.path.dirname(target)
     os.makedirs(parent, exist_ok=True)
@@ -90,8 +94,35 @@ def fetch(release):
     return target
 
 
+# The tree is read, a copy of it is built, and the root stays as it was.
+BUILD = """set -e
+mkdir -p /tmp/build/ticketpayd
+cd /tmp/build/ticketpayd
+tar -c -C /mnt/source --exclude-vcs --exclude=./build --exclude='./build-*' . | tar -x
+apt-get -q -y -o Acquire::Retries=3 --no-install-recommends install build-essential >&2
+apt-get -q -y -o Acquire::Retries=3 --no-install-recommends build-dep ./ >&2
+DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b >&2
+cp ../*.deb /mnt/into/
+"""
+
+
+def build(release, source, into):
+    shutil.rmtree(into, ignore_errors=True)
+    os.makedirs(into)
+    inside(fetch(release), "bash", "-c", BUILD, options=[
+        "--volatile=overlay", "--bind-ro=%s:/mnt/source" % os.path.abspath(source),
+        "--bind=%s:/mnt/into" % os.path.abspath(into)])
+
+
+def main(release="bookworm", *paths):
+    if paths:
+        build(release, *paths)
+    else:
+        print(fetch(release))
+
+
 if __name__ == "__main__":
     try:
-        print(fetch(sys.argv[1] if len(sys.argv) > 1 else "bookworm"))
+        main(*sys.argv[1:])
     except RootError as e:
         sys.exit("root.py: %s" % e)
