@@ -65,7 +65,8 @@ def boot(test):
     return machine.boot()
 
 
-def main(file):
+def main(file, prepare=None):
+    """prepare: a function (test), called first; what it takes is no case's time."""
     options = arguments()
     if options.list:
         print("\n".join(name for name, _, _ in CASES))
@@ -77,6 +78,8 @@ def main(file):
         test.machine = boot(test)
         test.shop = None
         try:
+            if prepare:
+                prepare(test)
             return run(test, chosen)
         finally:
             test.machine.stop()

@@ -20,19 +20,21 @@ class Transcript:
     def __init__(self, machine, path):
         self.machine = machine
         self.file = open(path, "w", encoding="utf-8")
+        self.commands = []
 
     def say(self, text):
         self.file.write("\n# %s\n" % text)
 
-    def ok(self, command, keep=None, seconds=180):
+    def ok(self, command, keep=None, where="/", seconds=180):
         """keep: only the lines that match it."""
-        ran = self.machine.run(command + " 2>&1", seconds)
+        ran = self.machine.run("cd %s; %s 2>&1" % (where, command), seconds)
         lines = ran.out.splitlines()
         shown = [line for line in lines if keep is None or re.search(keep, line)]
         if len(shown) < len(lines):
-            shown.append("[... %d lines]" % len(lines))
+            shown.append("[of %d lines]" % len(lines))
         self.file.write("$ %s\n%s" % (command, "".join(line + "\n" for line in shown)))
         self.file.flush()
+        self.commands.append(command)
         assert ran.code == 0, str(ran)
         return ran.out
 
@@ -48,7 +50,8 @@ def from_a_fresh_debian_to_the_first_ticket_with_documented_commands(t):
     log.ok("cat /etc/debian_version")
     for command in booted.INSTALL_SERVERS:
         log.ok(command, keep="^Setting up (postgresql|redis-server|kcat) ")
-    log.ok(booted.APT + booted.package(t), keep="^Setting up ticketpayd")
+    directory, name = os.path.split(booted.package(t))
+    log.ok(booted.APT + "./" + name, keep="^Setting up ticketpayd", where=directory)
     assert m.active("ticketpayd") == "inactive", "a first installation starts nothing"
     assert m.run("systemctl is-enabled ticketpayd").out.strip() == "enabled"
     refused = m.run("systemctl start ticketpayd")
@@ -70,12 +73,14 @@ def from_a_fresh_debian_to_the_first_ticket_with_documented_commands(t):
     log.say("A customer has paid.")
     event = {"orderId": "a-1", "paymentKey": "card-4711", "amount": 9900, "ticketTypeId": 1,
              "memberId": 42}
-    log.ok("echo '%s' | kcat -P -b 127.0.0.1:9092 -t payment-completed" % json.dumps(event))
+    log.ok("echo '%s' |\n    kcat -P -b 127.0.0.1:9092 -t payment-completed" % json.dumps(
+        event, separators=(",", ":")))
     outcome = log.ok("kcat -C -q -b 127.0.0.1:9092 -t payment-outcome -o beginning -c 1")
     told = json.loads(outcome)
     assert (told["orderId"], told["status"], told["remaining"]) == ("a-1", "CONFIRMED", 4999), told
     log.ok("runuser -u ticketpayd -- ticketpayctl status")
-    log.ok("runuser -u ticketpayd -- ticketpayctl verify")
+    log.ok("runuser -u ticketpayd -- ticketpayctl verify", keep="hold$")
+    wait_until(lambda: "consuming 3/3" in m.show("ticketpayd", "StatusText"), 10, "STATUS says so")
     log.ok("systemctl --no-pager status ticketpayd", keep="Loaded|Active|Status")
     log.ok("journalctl --no-pager -q -o cat -u ticketpayd", keep="^ready:")
     log.file.close()
@@ -85,6 +90,10 @@ def from_a_fresh_debian_to_the_first_ticket_with_documented_commands(t):
     t.shop = shop.Shop(m, t.directory("shop"))
     t.shop.sold.add("a-1")
     t.shop.judge()
+    with open(os.path.join(t.source, "README.md"), encoding="utf-8") as readme:
+        quoted = readme.read()
+    missing = [c for c in log.commands if "$ %s\n" % c not in quoted]
+    assert not missing, "README.md does not have these commands: %s" % missing
 
 
 def newer(t, shop_, suffix):

@@ -23,7 +23,7 @@ def wait_sold(s, count=500, seconds=20):
                lambda: "%d orders more are decided; %s" % (count, s.status()))
 
 
-@case(seconds=300)
+@case
 def the_process_is_as_confined_as_the_unit_says(t):
     s = open_shop(t)
     status = dict(line.split(":\t", 1) for line in
@@ -291,4 +291,4 @@ def the_template_runs_two_instances_apart(t):
 
 
 if __name__ == "__main__":
-    main(__file__)
+    main(__file__, prepare=open_shop)
