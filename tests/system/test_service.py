@@ -253,6 +253,34 @@ def a_storm_of_refused_records_is_counted_and_not_suppressed(t):
     m.ok("cp /tmp/good.conf %s && systemctl restart ticketpayd" % s.config)
 
 
+@case
+def a_password_given_by_loadcredential_opens_redis_and_metrics_are_for_all_to_read(t):
+    s = open_shop(t)
+    m = t.machine
+    dropin = "/etc/systemd/system/ticketpayd.service.d/credential.conf"
+    m.ok("cp %s /tmp/good.conf" % s.config)
+    m.write("/etc/redis-password", "hush\n", 0o600)  # root's: systemd hands it over
+    m.write(dropin, "[Service]\nLoadCredential=redis:/etc/redis-password\n")
+    m.ok("redis-cli config set requirepass hush")
+    config_with(m, lock__redis_password_file="redis",
+                metrics__textfile="/run/ticketpayd/ticketpayd.prom")
+    try:
+        m.ok("systemctl daemon-reload && systemctl restart ticketpayd")
+        s.sell(100)
+        s.judge()
+        samples = m.ok("runuser -u nobody -- cat /run/ticketpayd/ticketpayd.prom")
+        assert re.search(r"^ticketpayd_payments_stored_total(\{.*\})? ", samples, re.M), samples
+        # Without the lock it would go on under row locks, and say so.
+        assert "row locks alone" not in s.log("_PID=%d" % s.pid()), s.log("-n 20")
+        ran = m.ok("redis-cli -a hush --no-auth-warning info commandstats")
+        assert re.search(r"cmdstat_eval(sha)?:calls=[1-9]", ran), ran
+    finally:
+        m.ok("redis-cli -a hush --no-auth-warning config set requirepass ''; rm %s; "
+             "cp /tmp/good.conf %s; systemctl daemon-reload; systemctl restart ticketpayd" % (
+                 dropin, s.config))
+    assert m.run("test -e /run/ticketpayd/ticketpayd.prom").code != 0, "it stays behind"
+
+
 @case(seconds=240)
 def the_template_runs_two_instances_apart(t):
     open_shop(t)
