@@ -168,8 +168,9 @@ def drain(lab, shape):
             "seconds": end - first}
 
 
-def warm_up(lab, events=60000):
+def warm_up(lab, most):
     """A cold broker and the first COPY of a new cluster are slower by a third."""
+    events = min(60000, most)
     lab.progress.say("warming up")
     limits.raw_copy(lab, events, DEFAULT_BATCH)
     drain(lab, ours("warming up", events=events))
@@ -177,7 +178,7 @@ def warm_up(lab, events=60000):
 
 # ---- the whole
 
-def arguments():
+def arguments(words=None):
     parser = argparse.ArgumentParser(prog="./dev bench drain", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="defaults and batch 10,000 beside raw "
                         "COPY, in less than a minute")
@@ -191,7 +192,7 @@ def arguments():
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="a setting of the daemon, in every run")
     parser.add_argument("--out", default="build/bench", help="directory of the results")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def typed(text):
@@ -250,10 +251,11 @@ def measure_limits(lab, options, report):
     return copied, loop
 
 
-def measure(lab, options, report):
+def measure(lab, options):
+    report = Report("drain", options.out, "Bookings a second, a backlog waiting", COLUMNS)
     chosen, batches, most, one_by_one = plan(options)
     lab.progress.total = 2 * len(batches) + len(chosen) + 2 + bool(one_by_one)
-    warm_up(lab)
+    warm_up(lab, most)
     copied, loop = measure_limits(lab, options, report)
     # Runs of the same backlog one after the other: it is made once.
     main_backlog = dataclasses.replace(chosen[0], events=most).backlog()
@@ -266,14 +268,13 @@ def measure(lab, options, report):
         if shape.one_by_one():
             row["of loop"] = row["rate"] / loop
         report.add(**row)
+    report.bars("rate")
+    return report
 
 
 def main():
     options = arguments()
-    report = Report("drain", options.out, "Bookings a second, a backlog waiting", COLUMNS)
-    with_lab(lambda lab: measure(lab, options, report))
-    report.bars("rate")
-    report.print()
+    with_lab(lambda lab: measure(lab, options)).print()
 
 
 if __name__ == "__main__":

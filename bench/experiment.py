@@ -125,7 +125,7 @@ class Experiment:
         default = chosen[-1]
         self.lab.progress.total = 3 + (1 + bool(options.work_ms)) * len(chosen) + 2 * (
             len(options.rates) + len(options.shares))
-        warm_up(self.lab)
+        warm_up(self.lab, options.flood)
         self.floor(crowd)
         for shape in chosen:
             self.daemon(shape, crowd)
@@ -144,7 +144,7 @@ class Experiment:
         settings = {k: typed(v) for k, v in (pair.split("=", 1) for pair in self.options.set)}
         default = chosen[-1]
         default.settings.update(settings)
-        return [default] if self.options.ours else chosen
+        return [s for s in chosen if s is default or self.options.only in s.name]
 
     def pictures(self):
         for number, (load, curves) in enumerate(self.curves.items(), 1):
@@ -161,7 +161,7 @@ def numbers(text):
     return [int(n) for n in text.split(",") if n]
 
 
-def arguments():
+def arguments(words=None):
     parser = argparse.ArgumentParser(prog="./dev bench experiment", description=__doc__)
     parser.add_argument("--vus", type=int, default=100, help="virtual users (100)")
     parser.add_argument("--seconds", type=int, default=15, help="of each load (15)")
@@ -175,23 +175,25 @@ def arguments():
                         "capacity (50,80,95)")
     parser.add_argument("--flood", type=int, default=300000, help="rate that capacity is measured "
                         "with (300000)")
-    parser.add_argument("--ours", action="store_true", help="only our defaults")
+    parser.add_argument("--only", default="", metavar="TEXT", help="strategies whose name holds "
+                        "that text, and our defaults")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="a setting of the daemon, for the runs with our defaults")
     parser.add_argument("--out", default="build/bench", help="directory of the results")
-    return parser.parse_args()
+    return parser.parse_args(words)
+
+
+def measure(lab, options):
+    whole = Experiment(lab, options, Report("experiment", options.out, "Produce to outcome",
+                                            COLUMNS))
+    whole.run()
+    whole.pictures()
+    return whole.report
 
 
 def main():
     options = arguments()
-    report = Report("experiment", options.out, "Produce to outcome", COLUMNS)
-
-    def body(lab):
-        experiment_ = Experiment(lab, options, report)
-        experiment_.run()
-        experiment_.pictures()
-    with_lab(body)
-    report.print()
+    with_lab(lambda lab: measure(lab, options)).print()
 
 
 if __name__ == "__main__":

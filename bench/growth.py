@@ -130,36 +130,37 @@ def instance_growth(lab, options, report):
                   "set yrange [0:*]\nset xtics 1")
 
 
-def words(text):
+def names(text):
     return [w for w in text.split(",") if w]
 
 
-def arguments():
+def arguments(words=None):
     parser = argparse.ArgumentParser(prog="./dev bench growth", description=__doc__)
     parser.add_argument("--rows", type=numbers, default=[0, 1000000, 5000000, 10000000, 20000000],
                         help="in the table before a run, ascending (up to 20,000,000)")
-    parser.add_argument("--ids", type=words, default=["random", "time"], help="random,time")
+    parser.add_argument("--ids", type=names, default=["random", "time"], help="random,time")
     parser.add_argument("--events", type=int, default=300000, help="waiting in each run (300000)")
     parser.add_argument("--backlogs", type=numbers, default=[100000, 500000, 2000000],
                         help="events waiting (100000,500000,2000000)")
     parser.add_argument("--instances", type=numbers, default=[1, 2, 3], help="daemons (1,2,3)")
     parser.add_argument("--out", default="build/bench", help="directory of the results")
-    return parser.parse_args()
+    return parser.parse_args(words)
+
+
+def measure(lab, options):
+    report = Report("growth", options.out, "As table, backlog and daemons grow", COLUMNS)
+    lab.progress.total = len(options.ids) * len(options.rows) + len(options.backlogs) + len(
+        options.instances)
+    warm_up(lab, options.events)
+    table_growth(lab, options, report)
+    backlog_growth(lab, options, report)
+    instance_growth(lab, options, report)
+    return report
 
 
 def main():
     options = arguments()
-    report = Report("growth", options.out, "As table, backlog and daemons grow", COLUMNS)
-
-    def body(lab):
-        lab.progress.total = len(options.ids) * len(options.rows) + len(options.backlogs) + len(
-            options.instances)
-        warm_up(lab)
-        table_growth(lab, options, report)
-        backlog_growth(lab, options, report)
-        instance_growth(lab, options, report)
-    with_lab(body)
-    report.print()
+    with_lab(lambda lab: measure(lab, options)).print()
 
 
 if __name__ == "__main__":

@@ -40,8 +40,10 @@ class BenchServers(Servers):
 
 
 class Lab:
-    def __init__(self, build, workspace):
-        self.test = Test(build, workspace, BenchServers(workspace))
+    """test: the harness's, or one like it: programs, directories, servers."""
+
+    def __init__(self, test):
+        self.test = test
         self.progress = Progress()
         self.backlogs = {}
         self.serial = 0
@@ -154,7 +156,7 @@ def with_lab(body):
     os.chmod(workspace, 0o755)  # PostgreSQL's user passes through it
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ended)
-    lab = Lab(build_directory(None), workspace)
+    lab = Lab(Test(build_directory(None), workspace, BenchServers(workspace)))
     try:
         lab.progress.say("starting servers")
         lab.postgres, lab.test.servers.redis, lab.kafka  # pylint: disable=pointless-statement

@@ -52,7 +52,7 @@ def surroundings():
 
 def shown(value):
     if isinstance(value, float):
-        return "%.0f" % value if abs(value) >= 1000 else "%.3g" % value
+        return "%.0f" % value if abs(value) >= 100 else "%.3g" % value
     return "" if value is None else str(value)
 
 
@@ -71,7 +71,8 @@ class Report:
         os.makedirs(out, exist_ok=True)
 
     def add(self, **row):
-        self.rows.append(row)
+        self.rows.append({k: float("%.5g" % v) if isinstance(v, float) else v
+                          for k, v in row.items()})
         self.write()  # an interrupted run leaves what it has measured
 
     def path(self, suffix):

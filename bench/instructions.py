@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions an event of the daemon's own stages, counted by valgrind: the same on any machine.
+
+A stage runs with two counts of events, so that what it costs to begin falls out of the difference.
+The budget is bench/instructions.budget; more than a tenth over it is a failure.
+"""
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUDGET = os.path.join(HERE, "instructions.budget")
+STAGES = ("decode", "batch", "decide", "encode")
+FEW, MANY, BATCH = 2000, 6000, 1000
+ALLOWED = 1.10
+
+
+def collected(program, stage, events):
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, stage,
+               "--batch", str(BATCH), "--events", str(events)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=300, check=False)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    assert done.returncode == 0 and found, "%s\n%s" % (" ".join(command), done.stderr)
+    return int(found.group(1))
+
+
+def measure(build):
+    """stage -> instructions an event."""
+    program = os.path.join(build, "bench", "stages")
+    found = {stage: (collected(program, stage, MANY) - collected(program, stage, FEW))
+             / (MANY - FEW) for stage in STAGES}
+    found["batch"] -= found["decode"]  # the program cannot collect without decoding
+    return {stage: round(count) for stage, count in found.items()}
+
+
+def built_with(build):
+    """Other compilers count otherwise."""
+    with open(os.path.join(build, "Makefile"), encoding="utf-8") as file:
+        text = file.read()
+    value = lambda name: re.search(r"^%s = *(.*)$" % name, text, re.M).group(1)
+    version = subprocess.run([*value("CC").split(), "-dumpfullversion"], capture_output=True,
+                             text=True, check=True).stdout.strip()
+    return " ".join([value("CC"), version, platform.machine(), value("CFLAGS"),
+                     value("SANITIZE_FLAGS")]).strip()
+
+
+def budget():
+    """(what it was built with, stage -> instructions)"""
+    with open(BUDGET, encoding="ascii") as file:
+        lines = [line.split(None, 1) for line in file if line.strip() and line[0] != "#"]
+    found = {name: value.strip() for name, value in lines}
+    return found.pop("compiler"), {stage: int(value) for stage, value in found.items()}
+
+
+def over(found, allowed):
+    """Sentences about the stages that cost too much."""
+    return ["%s takes %d instructions an event, its budget is %d" % (stage, count, allowed[stage])
+            for stage, count in found.items() if count > allowed[stage] * ALLOWED]
+
+
+def update(build, found):
+    with open(BUDGET, "w", encoding="ascii") as file:
+        file.write("# SPDX-License-Identifier: Apache-2.0\n"
+                   "# Instructions an event; written by ./dev bench instructions --update\n")
+        file.write("compiler %s\n" % built_with(build))
+        file.writelines("%s %d\n" % item for item in found.items())
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench instructions", description=__doc__)
+    parser.add_argument("--update", action="store_true", help="what is measured is the new budget")
+    options = parser.parse_args()
+    build = os.path.join(HERE, "..", "build")
+    found = measure(build)
+    if options.update:
+        update(build, found)
+    compiler, allowed = budget()
+    print("%-8s %13s %8s" % ("stage", "instructions", "budget"))
+    for stage, count in found.items():
+        print("%-8s %13d %8d" % (stage, count, allowed[stage]))
+    if built_with(build) != compiler:
+        print("built with %s, the budget is for %s" % (built_with(build), compiler))
+        return 0
+    for sentence in over(found, allowed):
+        print(sentence)
+    return 1 if over(found, allowed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
