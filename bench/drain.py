@@ -86,9 +86,9 @@ SWEEPS = {
 QUICK = [ours("defaults"), ours("batch 10000", batch=10000)]
 
 
-def events_for(shape, wanted):
+def events_for(batch, wanted):
     """Small batches are slow: fewer events say the same."""
-    return min(wanted, {1: 20000, 10: 100000, 100: 500000}.get(shape.batch, wanted))
+    return min(wanted, {1: 20000, 10: 100000, 100: 300000}.get(batch, wanted))
 
 
 # ---- the daemon
@@ -189,6 +189,8 @@ def arguments(words=None):
     for name, kind in (("batch", int), ("workers", int), ("types", int), ("skew", float),
                        ("duplicates", float), ("ids", str)):
         parser.add_argument("--" + name, type=kind, help="of --one, or of every run of --quick")
+    parser.add_argument("--repeat", type=int, default=1, help="of each run of the daemon; the "
+                        "median is shown (1; of raw COPY at least 3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="a setting of the daemon, in every run")
     parser.add_argument("--out", default="build/bench", help="directory of the results")
@@ -199,6 +201,11 @@ def typed(text):
     if text in ("true", "false"):
         return text == "true"
     return int(text) if text.lstrip("-").isdigit() else text
+
+
+def which(options):
+    """Words for the files' names."""
+    return ["one"] if options.one else ["quick"] if options.quick else options.sweep or []
 
 
 def shapes(options):
@@ -216,7 +223,7 @@ def shapes(options):
     for shape in chosen:
         shape = dataclasses.replace(shape, **given, settings={
             **shape.settings, **{k: typed(v) for k, v in settings.items()}})
-        yield dataclasses.replace(shape, events=events_for(shape, events))
+        yield dataclasses.replace(shape, events=events_for(shape.batch, events))
 
 
 def plan(options):
@@ -229,14 +236,16 @@ def plan(options):
 def measure_limits(lab, options, report):
     """What each part can do by itself, in the same run; COPY's rates by batch, the loop's rate."""
     chosen, batches, most, one_by_one = plan(options)
-    copied = {}
+    copied, ids, repeat = {}, options.ids or "random", max(3, options.repeat)
     for batch in batches:
         lab.progress.next("raw COPY, %d rows a transaction" % batch)
-        row = limits.raw_copy(lab, most, batch, options.ids or "random")
+        rows = events_for(batch, most)
+        row = limits.median(repeat, lambda: limits.raw_copy(lab, rows, batch, ids))
         copied[batch] = row["rate"]
         report.add(**row, **{"of COPY": 1.0})
         lab.progress.next("ledger alone, %d rows a transaction" % batch)
-        row = limits.ledger(lab, most, batch, options.ids or "random")
+        row = limits.median(1 if options.quick else repeat,
+                            lambda: limits.ledger(lab, rows, batch, ids))
         report.add(**row, **{"of COPY": row["rate"] / copied[batch]})
     lab.progress.next("decode alone")
     report.add(**limits.decoding(lab, min(most, 500000)))
@@ -252,7 +261,8 @@ def measure_limits(lab, options, report):
 
 
 def measure(lab, options):
-    report = Report("drain", options.out, "Bookings a second, a backlog waiting", COLUMNS)
+    report = Report("-".join(["drain", *which(options)]), options.out,
+                    "Bookings a second, a backlog waiting", COLUMNS)
     chosen, batches, most, one_by_one = plan(options)
     lab.progress.total = 2 * len(batches) + len(chosen) + 2 + bool(one_by_one)
     warm_up(lab, most)
@@ -261,7 +271,7 @@ def measure(lab, options):
     main_backlog = dataclasses.replace(chosen[0], events=most).backlog()
     for shape in sorted(chosen, key=lambda s: s.backlog() != main_backlog):
         lab.progress.next(shape.name)
-        row = drain(lab, shape)
+        row = limits.median(options.repeat, lambda: drain(lab, shape))
         limit = copied.get(shape.batch or DEFAULT_BATCH)
         if limit:
             row["of COPY"] = row["rate"] / limit

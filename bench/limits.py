@@ -19,6 +19,12 @@ def booked(lab, program, name, events, **options):
             "PostgreSQL us": 1e6 * used / events, "WAL bytes": written / events}
 
 
+def median(count, run):
+    """The row of median rate: one run alone may meet a checkpoint, or a neighbour."""
+    rows = sorted((run() for _ in range(count)), key=lambda row: row["rate"])
+    return rows[len(rows) // 2]
+
+
 def raw_copy(lab, events, batch, ids="random"):
     return booked(lab, "copy", "raw COPY, %d rows" % batch, events, batch=batch, ids=ids)
 

@@ -67,7 +67,7 @@ class Report:
         self.rows = []
         self.pictures = []
         self.facts = surroundings()
-        self.command = "./dev bench " + " ".join([name, *sys.argv[1:]])
+        self.command = "./dev bench " + " ".join([name.partition("-")[0], *sys.argv[1:]])
         os.makedirs(out, exist_ok=True)
 
     def add(self, **row):
