@@ -124,8 +124,9 @@ static void make_batch(const struct share *s, struct row *rows, size_t count, st
 }
 
 /* Events are dealt to the shares in turn, as `load fill` deals them to partitions. */
-static void make_share(struct share *s)
+static void make_share(void *share)
 {
+	struct share *s = share;
 	const struct options *o = s->w->options;
 	CLEANUP(free_ptr) struct row *rows = calloc((size_t)o->batch, sizeof(*rows));
 	size_t held = 0;
@@ -199,11 +200,11 @@ static void run(const struct workload *w)
 		rows += workload_is_fresh(w, o->first + i);
 	for (int i = 0; i < o->connections; i++) {
 		shares[i] = (struct share){.w = w, .number = i};
-		make_share(&shares[i]);
 		shares[i].conn = PQconnectdb(o->conninfo);
 		if (PQstatus(shares[i].conn) != CONNECTION_OK)
 			die("%s", PQerrorMessage(shares[i].conn));
 	}
+	(void)shares_run(shares, (size_t)o->connections, sizeof(shares[0]), make_share);
 
 	double seconds = shares_run(shares, (size_t)o->connections, sizeof(shares[0]), work);
 

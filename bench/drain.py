@@ -17,8 +17,8 @@ from usage import Usage
 from harness.process import wait_until
 
 DEFAULT_BATCH = 5000
-COLUMNS = ["run", "events", "rate", "of COPY", "of loop", "daemon us", "PostgreSQL us", "Kafka us", "MiB",
-           "WAL bytes", "published", "seconds"]
+COLUMNS = ["run", "events", "rate", "of COPY", "of loop", "daemon us", "PostgreSQL us", "Kafka us",
+           "MiB", "WAL bytes", "published", "seconds"]
 
 
 @dataclasses.dataclass
@@ -35,6 +35,7 @@ class Shape:
     skew: float = 0
     duplicates: float = 0
     ids: str = "random"
+    key: str = "none"  # record key: partitions in turn, or by order, or by ticket type
     settings: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -43,7 +44,8 @@ class Shape:
 
     def backlog(self):
         return {"events": self.events, "partitions": self.partition_count, "types": self.types,
-                "skew": self.skew, "duplicates": self.duplicates, "ids": self.ids}
+                "skew": self.skew, "duplicates": self.duplicates, "ids": self.ids,
+                "key": self.key}
 
     def one_by_one(self):
         """The pessimistic strategy: comparable to a plain loop."""
@@ -81,6 +83,7 @@ SWEEPS = {
                  experiment("buffer + Redis, 500", "redis", 500),
                  experiment("buffer + row lock, 500", "database", 500)],
     "duplicates": [ours("duplicates %d %%" % (100 * d), duplicates=d) for d in (0, 0.01, 0.1, 0.5)],
+    "key": [ours("key %s, 10 types" % key, key=key, types=10) for key in ("none", "order", "type")],
     "ids": [ours("ids " + ids, ids=ids) for ids in ("random", "time")],
 }
 QUICK = [ours("defaults"), ours("batch 10000", batch=10000)]
@@ -106,7 +109,7 @@ def last_commit(lab, world, count, name):
 
 
 def exact(world, shape, orders):
-    """Each order once, all of them confirmed, the stock down by as many, an outcome for each event."""
+    """Each order once and confirmed, the stock down by as many, an outcome for each event."""
     found = world.sql("SELECT count(*), count(*) FILTER (WHERE status = 'CONFIRMED') FROM payment")
     assert found == [(orders, orders)], found
     taken = world.sql("SELECT sum(total - remaining) FROM ticket_type")[0][0]
@@ -187,7 +190,7 @@ def arguments(words=None):
     parser.add_argument("--one", action="store_true", help="only one run, with the options below")
     parser.add_argument("--events", type=int, help="waiting (1,000,000; --quick: 500,000)")
     for name, kind in (("batch", int), ("workers", int), ("types", int), ("skew", float),
-                       ("duplicates", float), ("ids", str)):
+                       ("duplicates", float), ("ids", str), ("key", str)):
         parser.add_argument("--" + name, type=kind, help="of --one, or of every run of --quick")
     parser.add_argument("--repeat", type=int, default=1, help="of each run of the daemon; the "
                         "median is shown (1; of raw COPY at least 3)")
@@ -216,7 +219,7 @@ def shapes(options):
     else:
         chosen = [s for name in options.sweep or SWEEPS for s in SWEEPS[name]]
     given = {name: getattr(options, name) for name in
-             ("batch", "workers", "types", "skew", "duplicates", "ids")
+             ("batch", "workers", "types", "skew", "duplicates", "ids", "key")
              if getattr(options, name) is not None}
     settings = dict(pair.split("=", 1) for pair in options.set)
     events = options.events or (500000 if options.quick else 1000000)

@@ -148,11 +148,11 @@ class Experiment:
 
     def pictures(self):
         for number, (load, curves) in enumerate(self.curves.items(), 1):
-            # The share of those that took longer: each line of the axis is ten times rarer.
-            points = {name: [(1 / max(1 - share, 1e-6), ms) for ms, share in curve]
+            # One of how many took longer: each label of the axis is ten times rarer.
+            points = {name: [(1 / (1 - share), ms) for ms, share in curve if share < 1]
                       for name, curve in curves.items()}
             self.report.curves(
-                "-%d" % number, "%s: percentile" % load, "milliseconds", points,
+                "-%d" % number, "percentile of %s" % load, "milliseconds", points,
                 'set logscale xy\nset xtics ("50" 2, "90" 10, "99" 100, "99.9" 1000, '
                 '"99.99" 10000, "99.999" 100000)')
 
@@ -184,8 +184,8 @@ def arguments(words=None):
 
 
 def measure(lab, options):
-    whole = Experiment(lab, options, Report("experiment", options.out, "Produce to outcome",
-                                            COLUMNS))
+    name = "experiment-work" if options.work_ms else "experiment"
+    whole = Experiment(lab, options, Report(name, options.out, "Produce to outcome", COLUMNS))
     whole.run()
     whole.pictures()
     return whole.report

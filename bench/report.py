@@ -134,7 +134,7 @@ class Report:
                   for i, points in enumerate(curves.values())}
         plots = ", ".join('$c%d using 1:2 with linespoints lw 2 pt 7 ps 0.4 title "%s"' % (i, name)
                           for i, name in enumerate(curves))
-        self.plot(suffix, 'set xlabel "%s"\nset ylabel "%s"\nset grid\nset key outside bottom\n'
+        self.plot(suffix, 'set xlabel "%s"\nset ylabel "%s"\nset grid\nset key below\n'
                   "%s\nplot %s" % (xlabel, ylabel, settings, plots), blocks)
 
     def plot(self, suffix, script, blocks):
