@@ -38,49 +38,67 @@ struct reader {
 	size_t unknown_count;
 };
 
-static unsigned kind(char c)
+static bool is_space(char c)
 {
-	return kinds[(unsigned char)c];
+	return kinds[(unsigned char)c] & SPACE;
 }
 
 static void skip_space(struct reader *r)
 {
-	while (r->at < r->end && (kind(*r->at) & SPACE))
+	while (r->at < r->end && is_space(*r->at))
 		r->at++;
 }
 
 /* Is this character next, behind white space? Then it is behind us. */
 static bool take(struct reader *r, char c)
 {
-	skip_space(r);
+	if (r->at < r->end && *r->at != c)
+		skip_space(r);
 	if (r->at == r->end || *r->at != c)
 		return false;
 	r->at++;
 	return true;
 }
 
-/* A string of characters of one kind; *ret is what stands between the quotes. */
-static bool take_string(struct reader *r, unsigned of, struct bytes *ret)
+/* Four at a time: this is where most of the time goes. */
+static bool all_are(struct bytes text, unsigned of)
+{
+	const unsigned char *c = (const unsigned char *)text.data;
+	size_t i = 0;
+
+	for (; i + 4 <= text.length; i += 4)
+		of &= kinds[c[i]] & kinds[c[i + 1]] & kinds[c[i + 2]] & kinds[c[i + 3]];
+	for (; i < text.length; i++)
+		of &= kinds[c[i]];
+	return of;
+}
+
+/* What stands between a quote and the next one. Escapes are not read: see all_are(). */
+static bool take_quoted(struct reader *r, struct bytes *ret)
 {
 	if (!take(r, '"'))
 		return false;
 
-	const char *from = r->at;
+	const char *end = memchr(r->at, '"', (size_t)(r->end - r->at));
 
-	while (r->at < r->end && (kind(*r->at) & of))
-		r->at++;
-	if (r->at == r->end || *r->at != '"')
+	if (!end)
 		return false;
-	*ret = (struct bytes){.data = from, .length = (size_t)(r->at - from)};
-	r->at++;
+	*ret = (struct bytes){.data = r->at, .length = (size_t)(end - r->at)};
+	r->at = end + 1;
 	return true;
+}
+
+static bool take_string(struct reader *r, unsigned of, struct bytes *ret)
+{
+	return take_quoted(r, ret) && all_are(*ret, of);
 }
 
 static bool take_integer(struct reader *r, int64_t *ret)
 {
 	int64_t n = 0;
 
-	skip_space(r);
+	if (r->at < r->end && is_space(*r->at))
+		skip_space(r);
 
 	const char *from = r->at;
 
@@ -129,6 +147,8 @@ static bool take_unknown(struct reader *r, struct bytes key)
 	struct bytes text;
 	int64_t n;
 
+	if (!all_are(key, PLAIN))
+		return false;
 	for (size_t i = 0; i < r->unknown_count; i++) {
 		if (bytes_equal(r->unknown[i], key))
 			return false;
@@ -215,7 +235,7 @@ bool payment_event_read_plain(struct bytes value, struct payment_event *event)
 	if (!take(&r, '{'))
 		return false;
 	do {
-		if (!take_string(&r, PLAIN, &key) || !take(&r, ':') || !take_field(&r, &e, key))
+		if (!take_quoted(&r, &key) || !take(&r, ':') || !take_field(&r, &e, key))
 			return false;
 	} while (take(&r, ','));
 	if (!take(&r, '}'))
