@@ -173,12 +173,5 @@ static void run(const struct workload *w)
 
 int main(int argc, char **argv)
 {
-	struct options o;
-	struct workload w;
-
-	if (!options_parse(argc, argv, usage, &o) || !workload_init(&w, &o))
-		return 64;
-	run(&w);
-	workload_done(&w);
-	return 0;
+	return shares_main(argc, argv, usage, run);
 }

@@ -56,3 +56,15 @@ void shares_print(int64_t events, double seconds)
 	printf("{\"events\":%lld,\"seconds\":%.3f,\"rate\":%.0f}\n", (long long)events, seconds,
 		(double)events / seconds);
 }
+
+int shares_main(int argc, char **argv, const char *usage, void (*body)(const struct workload *w))
+{
+	struct options o;
+	struct workload w;
+
+	if (!options_parse(argc, argv, usage, &o) || !workload_init(&w, &o))
+		return 64;
+	body(&w);
+	workload_done(&w);
+	return 0;
+}

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "workload.h"
+
 /*
  * Work that is dealt to threads which begin together.
  *
@@ -14,3 +16,6 @@ double shares_run(void *shares, size_t count, size_t size, void (*work)(void *sh
 
 /* The result, a line of JSON. */
 void shares_print(int64_t events, double seconds);
+
+/* The main() of a program that does one thing with the events it is told of. */
+int shares_main(int argc, char **argv, const char *usage, void (*body)(const struct workload *w));
