@@ -4,6 +4,7 @@
 #include "core/ops.h"
 #include "io/kafka_client.h"
 #include "io/kafka_headers.h"
+#include "io/kafka_stash.h"
 
 /*
  * The inside of kafka_source: what librdkafka's callbacks leave for poll(). They run only inside
@@ -30,13 +31,6 @@ struct member_event {
 	int32_t partitions[];
 };
 
-/* Records that the library has given out and that are not handed out yet. */
-enum { STASH_MAX = 256 };
-struct stash {
-	struct rd_kafka_message_s *at[STASH_MAX];
-	size_t first, end;
-};
-
 struct kafka_source {
 	struct kafka_client *client;
 	struct rd_kafka_s *rk;          /* the client's */
@@ -53,9 +47,9 @@ struct kafka_source {
 	size_t paused_count;
 
 	struct member_event *first, **last; /* waiting events */
-	struct member_event *current;     /* the one handed out: its numbers are valid until now */
-	struct rd_kafka_message_s *held;  /* the record handed out, likewise */
-	struct stash stash;
+	struct member_event *current;    /* the one handed out: its numbers are valid until now */
+	struct rd_kafka_message_s *held; /* the record handed out, likewise */
+	struct kafka_stash stash;
 	bool waits; /* poll() is in a call that waits for one record */
 	struct kafka_headers headers;
 
@@ -102,9 +96,6 @@ enum result member_seek(
 	struct kafka_source *s, int32_t partition, int64_t offset, struct error *err) MUST_CHECK;
 enum result member_pause(
 	struct kafka_source *s, int32_t partition, bool pause, struct error *err) MUST_CHECK;
-
-/* Drop the stashed records of this partition; -1: of any. They will be fetched again. */
-void member_drop_stash(struct kafka_source *s, int32_t partition);
 
 enum result member_fenced(struct error *err, int32_t partition);
 

@@ -25,21 +25,6 @@ struct rd_kafka_topic_partition_list_s *member_one(
 	return list;
 }
 
-void member_drop_stash(struct kafka_source *s, int32_t partition)
-{
-	struct stash *h = &s->stash;
-	size_t kept = 0;
-
-	for (size_t i = h->first; i < h->end; i++) {
-		if (partition < 0 || h->at[i]->partition == partition)
-			rd_kafka_message_destroy(h->at[i]);
-		else
-			h->at[kept++] = h->at[i];
-	}
-	h->first = 0;
-	h->end = kept;
-}
-
 /* s->paused_count: it is not paused. */
 static size_t paused_index(const struct kafka_source *s, int32_t partition)
 {
@@ -106,7 +91,7 @@ static enum result reassign(struct kafka_source *s, struct error *err)
 
 	if (e)
 		return fail(err, RESULT_RETRY, e, "cannot assign: %s", rd_kafka_err2str(e));
-	member_drop_stash(s, -1);
+	kafka_stash_drop(&s->stash, -1);
 	return RESULT_OK;
 }
 
@@ -143,7 +128,7 @@ enum result member_seek(
 	struct member_partition *p = member_find(s, partition);
 
 	p->position = offset;
-	member_drop_stash(s, partition);
+	kafka_stash_drop(&s->stash, partition);
 
 	/* 2.0.2 takes the timeout for microseconds where it means milliseconds. */
 	int scale = rd_kafka_version() < 0x02010000 ? 1000 : 1;
@@ -175,7 +160,8 @@ enum result member_pause(struct kafka_source *s, int32_t partition, bool pause, 
 	if (r != RESULT_OK)
 		return r;
 	if (pause) {
-		member_drop_stash(s, partition); /* as the library drops what it has fetched */
+		kafka_stash_drop(
+			&s->stash, partition); /* as the library drops what it has fetched */
 		return RESULT_OK;
 	}
 

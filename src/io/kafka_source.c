@@ -102,26 +102,10 @@ static enum result source_subscribe(void *self, struct error *err)
 /* ---- polling -----------------------------------------------------------------------------------
  */
 
-static rd_kafka_message_t *stash_next(struct stash *h)
-{
-	return h->first < h->end ? h->at[h->first++] : NULL;
-}
-
-/* It was the last one taken; or the stash is empty. */
-static void stash_back(struct stash *h, rd_kafka_message_t *m)
-{
-	if (h->first == 0)
-		h->end = 1;
-	else
-		h->first--;
-	h->at[h->first] = m;
-}
-
 /* A record or an error. Many at once when nobody waits: that saves a lock and a clock each. */
 static rd_kafka_message_t *next_message(struct kafka_source *s, int64_t wait_ms)
 {
-	struct stash *h = &s->stash;
-	rd_kafka_message_t *m = stash_next(h);
+	rd_kafka_message_t *m = kafka_stash_next(&s->stash);
 
 	if (m)
 		return m;
@@ -131,12 +115,8 @@ static rd_kafka_message_t *next_message(struct kafka_source *s, int64_t wait_ms)
 		s->waits = false;
 		return m;
 	}
-
-	ssize_t n = rd_kafka_consume_batch_queue(s->queue, 0, h->at, STASH_MAX);
-
-	h->first = 0;
-	h->end = n > 0 ? (size_t)n : 0;
-	return stash_next(h);
+	kafka_stash_fill(&s->stash, s->queue);
+	return kafka_stash_next(&s->stash);
 }
 
 /* What the last poll() handed out is not looked at any more. */
@@ -171,7 +151,7 @@ static enum result hand_out_record(
 	enum result r = kafka_headers_encode(&s->headers, m, &headers, err);
 
 	if (r != RESULT_OK) {
-		stash_back(&s->stash, m); /* not handed out, so it must come again */
+		kafka_stash_back(&s->stash, m); /* not handed out, so it must come again */
 		return r;
 	}
 
@@ -291,7 +271,7 @@ static enum result source_poll(
 
 	if (s->first) { /* a callback ran: what it left came before the record */
 		if (m)
-			stash_back(&s->stash, m);
+			kafka_stash_back(&s->stash, m);
 		return hand_out_event(s, ret, err);
 	}
 	if (m)
@@ -418,7 +398,7 @@ static void source_close(void *self)
 
 	/* Destroying waits for ever for a record or queue that somebody still holds. */
 	release(s);
-	member_drop_stash(s, -1);
+	kafka_stash_drop(&s->stash, -1);
 	leave(s, deadline_us);
 	rd_kafka_queue_destroy(s->queue);
 	kafka_client_close(TAKE(s->client), deadline_us);
