@@ -39,6 +39,9 @@ enum log_event {
 	LOG_EVENT_COMMIT_FAILED, /* Kafka refused an offset commit */
 	LOG_EVENT_REPLACED,      /* another daemon joined the group with our instance name */
 	LOG_EVENT_TOTALS,        /* what a worker has done since its start */
+	LOG_EVENT_RELOADED,      /* the settings were read again */
+	LOG_EVENT_NOT_RELOADED,  /* they were, but cannot be taken */
+	LOG_EVENT_STUCK,         /* a worker gives no sign of life */
 	LOG_EVENT_COUNT,
 };
 

@@ -13,7 +13,7 @@ static void reload(struct app *a)
 	if (r == RESULT_OK)
 		r = config_reload(a->config, fresh, restart, &err);
 	if (r != RESULT_OK) {
-		app_say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE,
+		app_say(a, LOG_LEVEL_ERROR, LOG_EVENT_NOT_RELOADED,
 			"reload: the settings stay as they are: %s%s%s", err.text,
 			restart[0] ? "; these need a restart: " : "", restart);
 		return;
@@ -21,7 +21,7 @@ static void reload(struct app *a)
 	a->settings->set_level(a->settings->self, (enum log_level)a->config->log.level);
 	for (size_t i = 0; i < a->worker_count; i++)
 		worker_thread_reconfigure(a->workers[i], a->config);
-	app_say(a, LOG_LEVEL_NOTICE, LOG_EVENT_NONE, "reload: the settings are taken%s%s",
+	app_say(a, LOG_LEVEL_NOTICE, LOG_EVENT_RELOADED, "reload: the settings are taken%s%s",
 		restart[0] ? ", but these need a restart: " : "", restart);
 }
 

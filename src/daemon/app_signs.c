@@ -32,7 +32,7 @@ static bool is_stuck(struct app *a)
 		if (us <= longest_step_us(a->config))
 			continue;
 		if (!a->stuck)
-			app_say(a, LOG_LEVEL_ERROR, LOG_EVENT_NONE,
+			app_say(a, LOG_LEVEL_ERROR, LOG_EVENT_STUCK,
 				"worker %zu has been at one step for %" PRId64
 				" s and is stuck: the watchdog gets no more signs of life",
 				i, us / 1000000);

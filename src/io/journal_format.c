@@ -37,6 +37,9 @@ static const char *const message_ids[LOG_EVENT_COUNT] = {
 	[LOG_EVENT_COMMIT_FAILED] = "d8f0032220fb44c2a797249072634426",
 	[LOG_EVENT_REPLACED] = "405ddbc625864424b8e3af2baaadd144",
 	[LOG_EVENT_TOTALS] = "4b1c98b9f89b4ce4a367bf5ce1e3247e",
+	[LOG_EVENT_RELOADED] = "9c365383c357449694250459f3376893",
+	[LOG_EVENT_NOT_RELOADED] = "920e6659f0a74425a674c6b4931dbddf",
+	[LOG_EVENT_STUCK] = "514b270abaa5450a946de14471cb5b75",
 };
 
 const char *journal_message_id(enum log_event event)
