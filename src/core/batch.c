@@ -19,8 +19,7 @@ struct batch *batch_new(size_t capacity)
 	b->rows = calloc(capacity, sizeof(*b->rows));
 	b->order = calloc(capacity, sizeof(*b->order));
 	b->stock = calloc(capacity, sizeof(*b->stock));
-	if (!b->arena || !b->records || !b->candidates || !b->rows || !b->order ||
-		!b->stock)
+	if (!b->arena || !b->records || !b->candidates || !b->rows || !b->order || !b->stock)
 		return NULL;
 	b->capacity = capacity;
 	return TAKE(b);

@@ -29,7 +29,8 @@ void decide_predict(struct batch *b, const struct stock_hints *hints)
 
 	for (size_t i = 0; i < b->length; i++) {
 		struct record *r = batch_record(b, i);
-		int64_t id = r->event.ticket_type_id, *remaining = &left.slot[hint_slot(id)].remaining;
+		int64_t id = r->event.ticket_type_id,
+			*remaining = &left.slot[hint_slot(id)].remaining;
 
 		if (r->refusal != REFUSAL_NONE || left.slot[hint_slot(id)].id != id)
 			continue;
@@ -42,8 +43,7 @@ void decide_predict(struct batch *b, const struct stock_hints *hints)
 	}
 }
 
-void decide_against_row(
-	const struct batch *b, struct record *r, const struct payment_row *row)
+void decide_against_row(const struct batch *b, struct record *r, const struct payment_row *row)
 {
 	r->status = r->predicted = row->status;
 	r->decided_at_us = row->decided_at_us;

@@ -7,16 +7,17 @@
  * 19 digits, nesting, a repeated key) is not taken.
  */
 enum {
-	DIGITS_MAX = 18,   /* so many always fit into 64 bits */
+	DIGITS_MAX = 18,  /* so many always fit into 64 bits */
 	UNKNOWN_MAX = 16, /* other keys: more are not compared with each other, but not taken */
 };
 
 enum {
-	ORDER_ID = 1,   /* what an orderId is made of */
-	PLAIN = 2,      /* printable ASCII that needs no escape in a JSON string */
-	SPACE = 4,      /* JSON's white space */
+	ORDER_ID = 1, /* what an orderId is made of */
+	PLAIN = 2,    /* printable ASCII that needs no escape in a JSON string */
+	SPACE = 4,    /* JSON's white space */
 };
 
+/* clang-format off */
 #define P PLAIN
 #define O (PLAIN | ORDER_ID)
 #define S SPACE
@@ -31,6 +32,7 @@ static const unsigned char kinds[256] = {
 #undef P
 #undef O
 #undef S
+/* clang-format on */
 
 struct reader {
 	const char *at, *end;

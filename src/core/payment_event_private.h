@@ -15,6 +15,7 @@
  */
 bool payment_event_read_plain(struct bytes value, struct payment_event *event);
 
-/* The whole contract, by a JSON library. `event` is zeroed; parameters as payment_event_decode(). */
+/* The whole contract, by a JSON library. `event` is zeroed; parameters as payment_event_decode().
+ */
 enum refusal payment_event_read_json(struct bytes value, struct arena *arena,
 	struct payment_event *event, const char **detail, bool *no_memory);

@@ -88,8 +88,8 @@ void task_record(struct task *t, const struct raw_record *raw)
 
 /*
  * A linger that follows the load. Where records wait already when a batch ends, they are many and
- * small batches would use up the machine; so the next one is taken when it is large, or after a rest
- * as long as a few such batches. A record that finds us idle is taken at once.
+ * small batches would use up the machine; so the next one is taken when it is large, or after a
+ * rest as long as a few such batches. A record that finds us idle is taken at once.
  */
 static int64_t rest_until_us(const struct task *t)
 {

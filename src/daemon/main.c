@@ -94,8 +94,8 @@ static void open_standard_descriptors(void)
 }
 
 /*
- * librdkafka allocates and frees a few megabytes with each fetch. Given back to the kernel each time
- * they cost a tenth of our CPU in page faults; the peak is what has to be there anyway.
+ * librdkafka allocates and frees a few megabytes with each fetch. Given back to the kernel each
+ * time they cost a tenth of our CPU in page faults; the peak is what has to be there anyway.
  */
 static void keep_freed_memory(void)
 {

@@ -180,8 +180,8 @@ static enum result sink_publish(void *self, const struct sink_message *m, size_t
 				.key_len = m[first + i].key.length,
 				._private = (void *)(uintptr_t)mark,
 			};
-		ret->count += (size_t)rd_kafka_produce_batch(s->topic, RD_KAFKA_PARTITION_UA,
-			RD_KAFKA_MSG_F_COPY, messages, (int)n);
+		ret->count += (size_t)rd_kafka_produce_batch(
+			s->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, messages, (int)n);
 		while (ret->next < first + n && !messages[ret->next - first].err)
 			ret->next++;
 		if (ret->next < first + n)
@@ -199,7 +199,8 @@ static enum result sink_serve(
 	s->delivered = delivered;
 	s->context = context;
 	if (!s->broken && wait_ms > 0)
-		(void)rd_kafka_flush(s->client->rk, (int)wait_ms); /* what it says comes by itself */
+		(void)rd_kafka_flush(
+			s->client->rk, (int)wait_ms); /* what it says comes by itself */
 	else if (!s->broken)
 		rd_kafka_poll(s->client->rk, 0);
 	if (s->broken)

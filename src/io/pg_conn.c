@@ -136,8 +136,8 @@ static enum result too_late(struct pg_conn *c, const char *what, struct error *e
 	return RESULT_RETRY;
 }
 
-enum result pg_conn_next_result(struct pg_conn *c, int64_t deadline_us, const char *what,
-	PGresult **ret, struct error *err)
+enum result pg_conn_next_result(
+	struct pg_conn *c, int64_t deadline_us, const char *what, PGresult **ret, struct error *err)
 {
 	while (PQisBusy(c->pg)) {
 		/* A failed flush shows when we read, perhaps with the server's reason. */

@@ -76,7 +76,8 @@ enum result pg_copy_begin(
 
 void pg_copy_append(struct pg_conn *c, const char *data, size_t length)
 {
-	/* What the socket does not take waits in libpq's buffer, which grows: a batch is bounded. */
+	/* What the socket does not take waits in libpq's buffer, which grows: a batch is bounded.
+	 */
 	if (c->pg && !c->send_failed && PQputCopyData(c->pg, data, (int)length) != 1)
 		c->send_failed = true;
 }

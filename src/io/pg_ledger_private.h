@@ -15,8 +15,8 @@ struct pg_ledger {
 	bool in_transaction;          /* BEGIN was sent, its end is not known to be done */
 	int64_t deadline_us;          /* of the transaction */
 	int64_t statement_timeout_ms; /* as the server has it now */
-	int wary;                     /* so many batches more are looked up before they are copied */
-	char copy[PG_COPY_BYTES];     /* rows on their way to COPY */
+	int wary;                 /* so many batches more are looked up before they are copied */
+	char copy[PG_COPY_BYTES]; /* rows on their way to COPY */
 };
 
 /* ---- transactions: pg_transaction.c -------------------------------------------------------- */
@@ -68,7 +68,8 @@ struct bytes pg_payments_status(enum payment_status s);
 
 /*
  * How payments are written. COPY costs the server half of an insert, but an order id that exists
- * makes all of it fail; the insert then does the batch, and for a while batches are looked up first.
+ * makes all of it fail; the insert then does the batch, and for a while batches are looked up
+ * first.
  */
 enum pg_way { PG_WAY_NONE, PG_WAY_INSERT, PG_WAY_COPY, PG_WAY_LOOK_AND_COPY };
 
@@ -89,8 +90,7 @@ enum result pg_payments_take(struct pg_ledger *l, struct batch *b, enum pg_way w
 
 /* A statement that writes payments was refused: end the transaction; REJECT: for its data.
  * Class 22 names no table: only the statement's place tells whose data it was. */
-enum result pg_payments_refused(
-	struct pg_ledger *l, const struct error *why, struct error *err);
+enum result pg_payments_refused(struct pg_ledger *l, const struct error *why, struct error *err);
 
 /*
  * COPY the candidates that do not exist. The caller set PG_SAVEPOINT.

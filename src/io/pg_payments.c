@@ -42,7 +42,8 @@ static void send_insert(struct pg_ledger *l, const struct batch *b)
 	pg_transaction_send(l, PG_INSERT_PAYMENTS);
 }
 
-/* The offsets of the new rows come in the order of the candidates; those that are skipped existed. */
+/* The offsets of the new rows come in the order of the candidates; those that are skipped existed.
+ */
 static bool mark_existing(struct batch *b, const PGresult *inserted, size_t *ret_existing)
 {
 	int row = 0, rows = PQntuples(inserted);
@@ -79,7 +80,8 @@ enum pg_way pg_payments_way(const struct pg_ledger *l, const struct batch *b)
 
 int pg_payments_send(struct pg_ledger *l, struct batch *b, enum pg_way way)
 {
-	for (size_t i = 0; i < b->candidate_count; i++) /* what is asked for; the answer corrects it */
+	for (size_t i = 0; i < b->candidate_count;
+		i++) /* what is asked for; the answer corrects it */
 		b->candidates[i].exists = way == PG_WAY_LOOK_AND_COPY;
 
 	switch (way) {
@@ -99,8 +101,7 @@ int pg_payments_send(struct pg_ledger *l, struct batch *b, enum pg_way way)
 	return 0;
 }
 
-enum result pg_payments_refused(
-	struct pg_ledger *l, const struct error *why, struct error *err)
+enum result pg_payments_refused(struct pg_ledger *l, const struct error *why, struct error *err)
 {
 	pg_transaction_abort(l);
 	if (err)
@@ -108,13 +109,13 @@ enum result pg_payments_refused(
 	return pg_error_is_data(why->sqlstate) ? RESULT_REJECT : RESULT_RETRY;
 }
 
-static enum result read_marks(
-	struct pg_ledger *l, struct batch *b, const PGresult *inserted, size_t *ret, struct error *err)
+static enum result read_marks(struct pg_ledger *l, struct batch *b, const PGresult *inserted,
+	size_t *ret, struct error *err)
 {
 	if (mark_existing(b, inserted, ret))
 		return RESULT_OK;
-	return pg_transaction_fail(l, err, RESULT_RETRY,
-		"the payments' insert gave back other rows than were sent");
+	return pg_transaction_fail(
+		l, err, RESULT_RETRY, "the payments' insert gave back other rows than were sent");
 }
 
 /* COPY met an order id that exists. */
@@ -134,8 +135,8 @@ static enum result insert_instead(
 }
 
 /* ret_existing: candidates that exist and were not read yet */
-static enum result copy_payments(
-	struct pg_ledger *l, struct batch *b, size_t looked, size_t *ret_existing, struct error *err)
+static enum result copy_payments(struct pg_ledger *l, struct batch *b, size_t looked,
+	size_t *ret_existing, struct error *err)
 {
 	struct error why = {0};
 	enum result r = RESULT_OK;

@@ -9,7 +9,8 @@
 /* PostgreSQL's binary COPY format: https://www.postgresql.org/docs/15/sql-copy.html */
 enum { COLUMNS = 9, ROW_MAX_BYTES = 512 };
 
-_Static_assert(ROW_MAX_BYTES > 2 + COLUMNS * (4 + 8) + ORDER_ID_MAX_BYTES + PAYMENT_KEY_MAX_BYTES + 32,
+_Static_assert(
+	ROW_MAX_BYTES > 2 + COLUMNS * (4 + 8) + ORDER_ID_MAX_BYTES + PAYMENT_KEY_MAX_BYTES + 32,
 	"a row fits");
 
 struct stream {

@@ -130,7 +130,8 @@ const struct pg_statement pg_statements[PG_STATEMENT_COUNT] = {
 	STATEMENT(PG_CLEAR_SOUGHT, "clear the partition's seek",
 		"UPDATE consumer_progress SET sought = false, updated_at = now()" THIS_ROW_OURS),
 	/* Below what is decided: else this database is older than we (restored), and we begin anew
-	 * where it stands. Who gets here lives and has nothing to decide: no kill is to blame on it. */
+	 * where it stands. Who gets here lives and has nothing to decide: no kill is to blame on
+	 * it. */
 	STATEMENT(PG_PUBLISH_PROGRESS, "write what is published",
 		"UPDATE consumer_progress SET published_offset = greatest(published_offset, $5),"
 		" unclean_claims = 0, updated_at = now()" THIS_ROW_OURS " AND next_offset >= $5"),

@@ -205,8 +205,7 @@ static void of_many_the_first_are_taken_when_the_queue_fills_up(void **state)
 	assert_int_equal(taken.count, ROOM);
 	assert_int_equal(taken.next, ROOM);
 	serve_until(sink, told, ROOM);
-	assert_int_equal(
-		sink_ops->publish(sink, many + ROOM, ROOM, 7, &taken, &err), RESULT_OK);
+	assert_int_equal(sink_ops->publish(sink, many + ROOM, ROOM, 7, &taken, &err), RESULT_OK);
 	assert_int_equal(taken.count, ROOM);
 	serve_until(sink, told, COUNT);
 	kafka_sink_free(sink);

@@ -234,7 +234,8 @@ static void a_record_parked_before_keeps_the_time_of_its_letter(void **state)
 	struct pg_ledger *l = *state;
 	struct progress p = claim(l, 0);
 	struct error err = {0};
-	CLEANUP(batch_done_ptr) struct batch *b = BATCH(&p, 0, 0, "x", event("o-1", "k", 1, 1), "y");
+	CLEANUP(batch_done_ptr)
+	struct batch *b = BATCH(&p, 0, 0, "x", event("o-1", "k", 1, 1), "y");
 
 	batch_slice(b, 0, 2);
 	OK(decide_all(l, b, &err));

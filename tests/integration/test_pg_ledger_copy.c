@@ -131,16 +131,18 @@ static void an_order_that_another_inserts_meanwhile_is_a_duplicate(void **state)
 
 	plenty();
 	session_sql(s, "BEGIN");
-	session_sql(s, "INSERT INTO payment VALUES ('o-000500', 'other', 1, 7, 1, 9900, 'CONFIRMED',"
-		       " 1, 77, now())");
+	session_sql(s,
+		"INSERT INTO payment VALUES ('o-000500', 'other', 1, 7, 1, 9900, 'CONFIRMED',"
+		" 1, 77, now())");
 	other_start(&o);
 	wait_for_waiter();
 	session_sql(s, "COMMIT");
 	assert_result(RESULT_OK, other_end(&o), &o.err);
 	assert_int_equal(decide_tally(b).fresh, N - 1);
 	assert_int_equal(decide_tally(b).conflicts, 1);
-	assert_sql("1000 1", "SELECT count(*) || ' ' || count(*) FILTER (WHERE payment_key = 'other')"
-			     " FROM payment");
+	assert_sql("1000 1",
+		"SELECT count(*) || ' ' || count(*) FILTER (WHERE payment_key = 'other')"
+		" FROM payment");
 	(void)err;
 }
 

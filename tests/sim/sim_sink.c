@@ -8,8 +8,8 @@
  * several partitions), and are acknowledged later, or not.
  */
 
-static enum result publish_one(
-	struct sim_worker *k, struct bytes key, struct bytes value, uint64_t mark, struct error *err)
+static enum result publish_one(struct sim_worker *k, struct bytes key, struct bytes value,
+	uint64_t mark, struct error *err)
 {
 	struct sim_world *w = k->world;
 	struct sim_sink *s = &k->sink;
@@ -45,8 +45,8 @@ static enum result sink_publish(void *self, const struct sink_message *m, size_t
 
 	*ret = (struct sink_taken){0};
 	for (size_t i = 0; i < count; i++) {
-		enum result one = publish_one(self, m[i].key, m[i].value, mark,
-			r == RESULT_OK ? err : NULL);
+		enum result one =
+			publish_one(self, m[i].key, m[i].value, mark, r == RESULT_OK ? err : NULL);
 
 		/* Behind one that was not taken, others may be. */
 		ret->count += one == RESULT_OK;

@@ -355,8 +355,8 @@ void fake_tell(struct fake_world *w, int index, bool delivered)
 	w->outcomes[index].due = true;
 }
 
-static enum result publish_one(
-	struct fake_world *w, struct bytes key, struct bytes value, uint64_t mark, struct error *err)
+static enum result publish_one(struct fake_world *w, struct bytes key, struct bytes value,
+	uint64_t mark, struct error *err)
 {
 
 	enum result r =

@@ -132,8 +132,9 @@ static void candidates_are_the_first_of_each_order_sorted_by_bytes(void **state)
 static void order_ids_with_much_in_common_are_told_apart_by_every_byte(void **state)
 {
 	static const char *const ids[] = {"order-2026-000000001", "order-2026-000000000",
-		"order-2026-00000000", "order-2026-0000000000", "order-2026-000000000=",
-		"order-2026-000000000.z.z.z.zb", "order-2026-000000000.z.z.z.za"};
+		"order-2026-00000000", "order-2026-0000000000",
+		"order-2026-000000000=", "order-2026-000000000.z.z.z.zb",
+		"order-2026-000000000.z.z.z.za"};
 	static const uint32_t sorted[] = {2, 1, 6, 5, 3, 4, 0};
 	struct batch *b = *state;
 

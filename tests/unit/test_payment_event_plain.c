@@ -34,9 +34,10 @@ static void usual_events_are_taken(void **state)
 static void what_needs_a_thought_is_left_to_the_library(void **state)
 {
 	static const char *const extras[] = {"\"a\":1,\"a\":2,", "\"a\":\"\\n\",", "\"\\u0061\":1,",
-		"\"a\":\"\xc3\xa9\",", "\"a\":1.5,", "\"a\":1e3,", "\"a\":-1,", "\"a\":{},", "\"a\":[],",
-		"\"a\":01,", "\"a\":tru,", "\"a\":nullx,", "\"a\":1234567890123456789,", "\"a\":,",
-		"\"amount\":1,", "\"quantity\":1,\"quantity\":1,", "\"orderId\":\"p\",", ",", "\"a\""};
+		"\"a\":\"\xc3\xa9\",", "\"a\":1.5,", "\"a\":1e3,", "\"a\":-1,", "\"a\":{},",
+		"\"a\":[],", "\"a\":01,", "\"a\":tru,", "\"a\":nullx,",
+		"\"a\":1234567890123456789,", "\"a\":,", "\"amount\":1,",
+		"\"quantity\":1,\"quantity\":1,", "\"orderId\":\"p\",", ",", "\"a\""};
 	(void)state;
 
 	for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
