@@ -32,6 +32,7 @@ class Machine:
 
     prefix = []
     broker = None  # its address, once there is one
+    keeps_all = True  # does it keep every record?
 
     def argv(self, command):
         return [*self.prefix, *ENVIRONMENT, "bash", "-c", "cd /; " + command]

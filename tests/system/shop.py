@@ -63,6 +63,7 @@ def start_embedded_broker(machine, program, topics):
         program, " ".join("--topic %s:3" % name for name in topics)))
     machine.broker = wait_until(lambda: machine.run("cat /run/kafka-address").out.strip(), 20,
                                 "embedded_broker writes its address")
+    machine.keeps_all = False
 
 
 def create_topic(machine, name):
@@ -89,6 +90,7 @@ class Shop:
         self.machine, self.directory, self.unit = machine, directory, unit
         self.database, self.topic, self.outcomes, self.config = database, topic, outcomes, config
         self.sold = set()  # order ids that were produced, each once
+        self.judged = set()  # these of them at the last judge()
 
     # ---- buyers
 
@@ -155,7 +157,10 @@ class Shop:
             sorted(paid - self.sold)[:5], sorted(self.sold - paid)[:5])
         heard = set(self.machine.ok("kcat -C -q -e -b %s -t %s -o beginning -f '%%k\\n'" % (
             self.machine.broker, self.outcomes)).split())
-        assert self.sold <= heard, "no outcome of %s" % sorted(self.sold - heard)[:5]
+        # The mock cluster keeps only the last 5 MiB of a partition.
+        due = self.sold if self.machine.keeps_all else self.sold - self.judged
+        assert due <= heard, "no outcome of %s" % sorted(due - heard)[:5]
+        self.judged = set(self.sold)
 
     def report(self):
         """For a failed case."""
