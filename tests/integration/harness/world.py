@@ -198,19 +198,31 @@ class World:
                    lambda: "committed offsets %s reach %s" % (self.group.committed(), high),
                    every=0.1)
 
+    def wait_owned(self, owned, seconds=20):
+        def rows():
+            return [row[0] for row in self.sql(
+                "SELECT owner IS NOT NULL FROM consumer_progress WHERE consumer_group = %s",
+                self.group_name)]
+        wait_until(lambda: all(o == owned for o in rows()), seconds,
+                   lambda: "partitions %s an owner: %s" % ("have" if owned else "are without",
+                                                           rows()))
+
     # ---- judging
 
     def judge(self, once=False, running=None):
         """The oracle and `ticketpayctl verify` find nothing wrong.
 
         once: each outcome was published only once, which is so while no rebalance comes between
+        running: each partition has an owner, as soon as no rebalance is under way; False: none has
         """
+        if running is not None:
+            self.wait_owned(running)
         once = once and "revoked all partitions" not in self.daemon.log()
         published, count = read_all(self.broker.bootstrap, self.outcome_topic)
         ledger = Ledger(self.connection, self.group_name, self.topic)
         oracle = Oracle(self.topic, self.sent, ledger, published, count, self.totals,
                         self.group.high(), self.group.committed())
-        findings = oracle.judge(once=once, running=running)
+        findings = oracle.judge(once=once)
         assert not findings, "the oracle found %d faults, the first:\n%s" % (
             len(findings), "\n".join(findings[:12]))
         self.ctl.ok("verify")
