@@ -12,6 +12,7 @@ enum {
 	/* See rest_until_us(). */
 	REST_RECORDS = 256, /* so many are worth a transaction at any time */
 	REST_FACTOR = 3,
+	IDLE_DIVISOR = 16,
 	REST_MAX_US = 10000,
 	WAITING_US = 500,
 };
@@ -86,18 +87,24 @@ void task_record(struct task *t, const struct raw_record *raw)
 	t->expected = raw->offset + 1;
 }
 
+static int64_t at_most(int64_t us, int64_t maximum)
+{
+	return us < maximum ? us : maximum;
+}
+
 /*
  * A linger that follows the load. Where records wait already when a batch ends, they are many and
  * small batches would use up the machine; so the next one is taken when it is large, or after a
- * rest as long as a few such batches. A record that finds us idle is taken at once.
+ * rest as long as a few such batches. A record that finds us idle is taken nearly at once: where
+ * transactions are slow, those that come right behind it are worth a small part of one.
  */
 static int64_t rest_until_us(const struct task *t)
 {
-	int64_t rest_us = REST_FACTOR * t->batch_us;
-
-	if (t->fill->count >= REST_RECORDS || t->fill_since_us - t->decided_us > WAITING_US)
+	if (t->fill->count >= REST_RECORDS)
 		return 0;
-	return t->decided_us + (rest_us < REST_MAX_US ? rest_us : REST_MAX_US);
+	if (t->fill_since_us - t->decided_us <= WAITING_US)
+		return t->decided_us + at_most(REST_FACTOR * t->batch_us, REST_MAX_US);
+	return t->fill_since_us + at_most(t->batch_us / IDLE_DIVISOR, REST_MAX_US);
 }
 
 int64_t task_fill_due_us(const struct task *t)

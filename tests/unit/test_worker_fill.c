@@ -136,6 +136,24 @@ static void a_record_that_finds_us_idle_does_not_rest(void **state)
 	assert_in_range(w->now_us - came_us, 0, 1500);
 }
 
+static void where_transactions_are_slow_an_idle_partition_waits_for_a_part_of_one(void **state)
+{
+	struct fake_world *w = *state;
+	int64_t came_us;
+
+	fake_consuming(w);
+	fake_orders(w, 0, 1);
+	fake_until_saw(w, "begin:0@0-0");
+	fake_script(w, (struct fake_answer){.call = CALL_COMMIT, .takes_us = 80000});
+	fake_until_saw(w, "COMMIT");
+	fake_until(w, 0, "filling");
+	fake_run_ms(w, 50);
+	came_us = w->now_us;
+	fake_orders(w, 0, 2);
+	fake_until_saw(w, "begin:0@1-2");
+	assert_in_range(w->now_us - came_us, 5000, 7000);
+}
+
 static void a_lower_offset_is_dropped_and_counted(void **state)
 {
 	struct fake_world *w = *state;
@@ -421,6 +439,7 @@ int main(void)
 		CASE(records_that_waited_rest_as_long_as_a_few_small_batches),
 		CASE(many_waiting_records_do_not_rest),
 		CASE(a_record_that_finds_us_idle_does_not_rest),
+		CASE(where_transactions_are_slow_an_idle_partition_waits_for_a_part_of_one),
 		CASE(a_lower_offset_is_dropped_and_counted),
 		CASE(a_gap_in_an_undisturbed_stream_is_believed_at_once),
 		CASE(a_gap_right_after_the_assignment_is_looked_at_twice),
