@@ -42,15 +42,27 @@ static const struct setting consumer[] = {
 	{"session.timeout.ms", "10000"},
 	{"heartbeat.interval.ms",
 		"1000"}, /* a member hears of a rebalance with its next heartbeat */
-	/* A full queue makes 2.0.2 back off for a whole second, so it must hold more than a second
-	 * of peak; the bytes bound what three workers take with long records. */
-	{"queued.min.messages", "100000"},
-	{"queued.max.messages.kbytes", "20480"},
 	{"fetch.wait.max.ms",
 		"100"}, /* a new record is answered at once; but a seek waits for it */
 	{"fetch.min.bytes", "1"},
 	{"fetch.max.bytes", "4194304"},
 	{"fetch.error.backoff.ms", "100"},
+	{NULL, NULL},
+};
+
+/* Before 2.2 a full queue is not looked at for a whole second, so it must hold more than a second
+ * of peak; the bytes bound what three workers take with long records. */
+static const struct setting long_queue[] = {
+	{"queued.min.messages", "100000"},
+	{"queued.max.messages.kbytes", "20480"},
+	{NULL, NULL},
+};
+
+/* Since 2.2 that time is a setting, and the queue may be short. */
+static const struct setting short_queue[] = {
+	{"fetch.queue.backoff.ms", "5"},
+	{"queued.min.messages", "10000"},
+	{"queued.max.messages.kbytes", "8192"},
 	{NULL, NULL},
 };
 
@@ -236,6 +248,8 @@ enum result kafka_conf_new(const struct kafka_settings *s, enum kafka_role role,
 
 	if (r == RESULT_OK)
 		r = set_all(conf, role == KAFKA_ROLE_PRODUCER ? producer : consumer, err);
+	if (r == RESULT_OK && role != KAFKA_ROLE_PRODUCER)
+		r = set_all(conf, rd_kafka_version() < 0x02020000 ? long_queue : short_queue, err);
 	if (r == RESULT_OK && *s->properties_file)
 		r = pass_file(conf, role, s->properties_file, err);
 	if (r == RESULT_OK)
