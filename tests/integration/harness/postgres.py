@@ -94,8 +94,18 @@ class Postgres:
             self.child.wait(30, "PostgreSQL")
 
     def kill_backend(self, pid):
-        """A backend crashes: PostgreSQL ends all of them and recovers."""
+        """A backend crashes: PostgreSQL ends all of them, which is awaited, and recovers."""
+        witness = self.connect("postgres")
+
+        def ended():
+            try:
+                with witness.cursor() as q:
+                    q.execute("SELECT")
+                return False
+            except psycopg2.Error:
+                return True
         os.kill(pid, signal.SIGKILL)
+        wait_until(ended, 20, "PostgreSQL ends the other sessions")
 
     def conninfo(self, database, user=None, tcp=False):
         return "host=%s port=%d dbname=%s user=%s" % (
