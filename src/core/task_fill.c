@@ -13,6 +13,8 @@ enum {
 	REST_RECORDS = 256, /* so many are worth a transaction at any time */
 	REST_FACTOR = 3,
 	IDLE_DIVISOR = 16,
+	IDLE_LEAST_US =
+		1000, /* less would be waited for as long: Kafka's polls count milliseconds */
 	REST_MAX_US = 10000,
 	WAITING_US = 500,
 };
@@ -104,6 +106,8 @@ static int64_t rest_until_us(const struct task *t)
 		return 0;
 	if (t->fill_since_us - t->decided_us <= WAITING_US)
 		return t->decided_us + at_most(REST_FACTOR * t->batch_us, REST_MAX_US);
+	if (t->batch_us / IDLE_DIVISOR < IDLE_LEAST_US)
+		return 0;
 	return t->fill_since_us + at_most(t->batch_us / IDLE_DIVISOR, REST_MAX_US);
 }
 

@@ -133,7 +133,7 @@ static void a_record_that_finds_us_idle_does_not_rest(void **state)
 	came_us = w->now_us;
 	fake_orders(w, 0, 1);
 	fake_until_saw(w, "begin:0@1-1");
-	assert_in_range(w->now_us - came_us, 0, 1500);
+	assert_in_range(w->now_us - came_us, 0, 900);
 }
 
 static void where_transactions_are_slow_an_idle_partition_waits_for_a_part_of_one(void **state)
