@@ -75,11 +75,12 @@ class Lab:
         return json.loads(done.stdout)
 
     @contextlib.contextmanager
-    def echo(self, world):
+    def echo(self, world, linger_ms=0):
         """Someone who answers without a database."""
         log = os.path.join(world.directory, "echo.log")
         child = Child(self.command("load", "echo", brokers=self.kafka.bootstrap,
-                                   topic=world.topic, outcome_topic=world.outcome_topic), log)
+                                   topic=world.topic, outcome_topic=world.outcome_topic,
+                                   linger_ms=linger_ms), log)
         try:
             wait_until(lambda: "ready" in child.log() or not child.alive, 20, child.log)
             assert child.alive, child.log()

@@ -76,7 +76,7 @@ void answers_open(struct answers *a, const struct workload *w)
 	*a = (struct answers){.w = w, .base = o->first + WARM_UP * o->partitions};
 	a->consumer = kafka_consumer(o, "fetch.error.backoff.ms", "5", NULL);
 	kafka_assign(a->consumer, o->outcome_topic, 0, 1, RD_KAFKA_OFFSET_END);
-	a->producer = kafka_producer(o, "linger.ms", "0", NULL);
+	a->producer = kafka_producer(o, "linger.ms", o->linger_ms, NULL);
 	a->topic = rd_kafka_topic_new(a->producer, o->topic, NULL);
 	warm_up(a);
 	a->begin_us = a->end_us = clock_monotonic_us();

@@ -36,7 +36,7 @@ int load_echo(const struct workload *w)
 	const struct options *o = w->options;
 	struct sigaction action = {.sa_handler = stop};
 	rd_kafka_t *consumer = kafka_consumer(o, "fetch.error.backoff.ms", "5", NULL);
-	rd_kafka_t *producer = kafka_producer(o, "linger.ms", "0", NULL);
+	rd_kafka_t *producer = kafka_producer(o, "linger.ms", o->linger_ms, NULL);
 	rd_kafka_topic_t *outcomes = rd_kafka_topic_new(producer, o->outcome_topic, NULL);
 	int64_t answered = 0;
 

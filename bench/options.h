@@ -19,6 +19,7 @@ struct options {
 
 	/* Loads with answers. */
 	int64_t vus, seconds, pause_ms, rate, timeout_ms;
+	const char *linger_ms; /* of the producer */
 	const char *histogram; /* file for the latency distribution; NULL: none */
 
 	/* PostgreSQL. */
