@@ -15,8 +15,8 @@ struct pg_ledger {
 	bool in_transaction;          /* BEGIN was sent, its end is not known to be done */
 	int64_t deadline_us;          /* of the transaction */
 	int64_t statement_timeout_ms; /* as the server has it now */
-	int wary;                 /* so many batches more are looked up before they are copied */
-	char copy[PG_COPY_BYTES]; /* rows on their way to COPY */
+	int wary;                     /* so many batches more are inserted, not copied */
+	char copy[PG_COPY_BYTES];     /* rows on their way to COPY */
 };
 
 /* ---- transactions: pg_transaction.c -------------------------------------------------------- */
@@ -68,10 +68,11 @@ struct bytes pg_payments_status(enum payment_status s);
 
 /*
  * How payments are written. COPY costs the server half of an insert, but an order id that exists
- * makes all of it fail; the insert then does the batch, and for a while batches are looked up
- * first.
+ * makes all of it fail; the insert then does the batch, and those that follow for a while. (Looking
+ * the candidates up and copying the rest was tried: duplicates are often decided by others at the
+ * same moment, and the COPY fails all the same.)
  */
-enum pg_way { PG_WAY_NONE, PG_WAY_INSERT, PG_WAY_COPY, PG_WAY_LOOK_AND_COPY };
+enum pg_way { PG_WAY_NONE, PG_WAY_INSERT, PG_WAY_COPY };
 
 enum pg_way pg_payments_way(const struct pg_ledger *l, const struct batch *b);
 
@@ -81,7 +82,7 @@ int pg_payments_send(struct pg_ledger *l, struct batch *b, enum pg_way way);
 /*
  * Its results, from results->at[first] on, and the rest of it: which candidates existed.
  *
- * ret_existing: how many of them were not read yet
+ * ret_existing: how many
  * fails:        the transaction is ended; REJECT: the server refuses some row's data
  */
 enum result pg_payments_take(struct pg_ledger *l, struct batch *b, enum pg_way way,
@@ -93,7 +94,7 @@ enum result pg_payments_take(struct pg_ledger *l, struct batch *b, enum pg_way w
 enum result pg_payments_refused(struct pg_ledger *l, const struct error *why, struct error *err);
 
 /*
- * COPY the candidates that do not exist. The caller set PG_SAVEPOINT.
+ * COPY the candidates. The caller set PG_SAVEPOINT.
  *
  * fails: RETRY; err->sqlstate 23505: one existed after all
  */

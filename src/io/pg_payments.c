@@ -66,23 +66,20 @@ static bool mark_existing(struct batch *b, const PGresult *inserted, size_t *ret
 
 enum {
 	COPY_ROWS_MIN = 256, /* fewer: a COPY's own round trips cost more than it saves */
-	WARY_BATCHES = 64,   /* without a duplicate, before COPY is tried blindly again */
+	WARY_BATCHES = 64,   /* without a duplicate, before COPY is tried again */
 };
 
 enum pg_way pg_payments_way(const struct pg_ledger *l, const struct batch *b)
 {
 	if (b->candidate_count == 0)
 		return PG_WAY_NONE;
-	if (b->candidate_count < COPY_ROWS_MIN)
-		return PG_WAY_INSERT;
-	return l->wary > 0 ? PG_WAY_LOOK_AND_COPY : PG_WAY_COPY;
+	return b->candidate_count < COPY_ROWS_MIN || l->wary > 0 ? PG_WAY_INSERT : PG_WAY_COPY;
 }
 
 int pg_payments_send(struct pg_ledger *l, struct batch *b, enum pg_way way)
 {
-	for (size_t i = 0; i < b->candidate_count;
-		i++) /* what is asked for; the answer corrects it */
-		b->candidates[i].exists = way == PG_WAY_LOOK_AND_COPY;
+	for (size_t i = 0; i < b->candidate_count; i++)
+		b->candidates[i].exists = false;
 
 	switch (way) {
 	case PG_WAY_NONE:
@@ -93,10 +90,6 @@ int pg_payments_send(struct pg_ledger *l, struct batch *b, enum pg_way way)
 	case PG_WAY_COPY:
 		pg_transaction_send_bare(l, PG_SAVEPOINT);
 		return 1;
-	case PG_WAY_LOOK_AND_COPY:
-		pg_payments_ask(l, b);
-		pg_transaction_send_bare(l, PG_SAVEPOINT);
-		return 2;
 	}
 	return 0;
 }
@@ -134,47 +127,46 @@ static enum result insert_instead(
 	return read_marks(l, b, results.at[inserted], ret_existing, err);
 }
 
-/* ret_existing: candidates that exist and were not read yet */
-static enum result copy_payments(struct pg_ledger *l, struct batch *b, size_t looked,
-	size_t *ret_existing, struct error *err)
+/* After a batch whose size is worth a COPY. */
+static void remember(struct pg_ledger *l, const struct batch *b, size_t existing)
 {
-	struct error why = {0};
-	enum result r = RESULT_OK;
-
-	if (looked > 0)
+	if (b->candidate_count < COPY_ROWS_MIN)
+		return;
+	if (existing > 0)
 		l->wary = WARY_BATCHES;
 	else if (l->wary > 0)
 		l->wary--;
-	if (looked < b->candidate_count)
-		r = pg_payments_copy(l, b, &why);
-	if (r == RESULT_OK)
+}
+
+static enum result copy(
+	struct pg_ledger *l, struct batch *b, size_t *ret_existing, struct error *err)
+{
+	struct error why = {0};
+
+	if (pg_payments_copy(l, b, &why) == RESULT_OK)
 		return RESULT_OK;
 	if (strcmp(why.sqlstate, "23505") != 0 || !pg_conn_is_open(l->conn))
 		return pg_payments_refused(l, &why, err);
-	l->wary = WARY_BATCHES;
 	return insert_instead(l, b, ret_existing, err);
 }
 
 enum result pg_payments_take(struct pg_ledger *l, struct batch *b, enum pg_way way,
 	const struct pg_results *results, int first, size_t *ret_existing, struct error *err)
 {
-	size_t missing = b->candidate_count;
-	enum result r;
+	enum result r = RESULT_OK;
 
+	*ret_existing = 0;
 	switch (way) {
 	case PG_WAY_NONE:
-		return RESULT_OK;
+		break;
 	case PG_WAY_INSERT:
-		return read_marks(l, b, results->at[first], ret_existing, err);
-	case PG_WAY_LOOK_AND_COPY:
-		r = pg_payments_read(b, results->at[first], &missing, err);
-		if (r != RESULT_OK) {
-			pg_transaction_abort(l);
-			return r;
-		}
+		r = read_marks(l, b, results->at[first], ret_existing, err);
 		break;
 	case PG_WAY_COPY:
+		r = copy(l, b, ret_existing, err);
 		break;
 	}
-	return copy_payments(l, b, b->candidate_count - missing, ret_existing, err);
+	if (r == RESULT_OK)
+		remember(l, b, *ret_existing);
+	return r;
 }

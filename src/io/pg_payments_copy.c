@@ -80,44 +80,38 @@ static void put_row(struct stream *s, const struct batch *b, const struct record
 	column_int8(s, r->offset);
 }
 
-static int64_t stream_rows(struct pg_ledger *l, const struct batch *b)
+static void stream_rows(struct pg_ledger *l, const struct batch *b)
 {
 	static const char signature[] = "PGCOPY\n\377\r\n"; /* its NUL belongs to it */
 	struct stream s = {.ledger = l};
-	int64_t rows = 0;
 
 	put(&s, signature, sizeof(signature));
 	put_int4(&s, 0); /* flags */
 	put_int4(&s, 0); /* no extension */
-	for (size_t i = 0; i < b->candidate_count; i++) {
-		if (b->candidates[i].exists)
-			continue;
+	for (size_t i = 0; i < b->candidate_count; i++)
 		put_row(&s, b, &b->records[b->candidates[i].record]);
-		rows++;
-	}
 	if (PG_COPY_BYTES - s.used < ROW_MAX_BYTES)
 		flush(&s);
 	put_int2(&s, -1);
 	flush(&s);
-	return rows;
 }
 
 enum result pg_payments_copy(struct pg_ledger *l, const struct batch *b, struct error *err)
 {
 	const struct pg_statement *s = &pg_statements[PG_COPY_PAYMENTS];
-	int64_t rows, taken = 0;
+	int64_t taken = 0;
 	enum result r = pg_copy_begin(l->conn, s, l->deadline_us, err);
 
 	if (r != RESULT_OK)
 		return r;
-	rows = stream_rows(l, b);
+	stream_rows(l, b);
 	r = pg_copy_end(l->conn, s, l->deadline_us, &taken, err);
 	if (r != RESULT_OK)
 		return r;
-	if (taken != rows)
+	if (taken != (int64_t)b->candidate_count)
 		return fail(err, RESULT_RETRY, 0,
-			"%" PRId64 " payments were copied instead of %" PRId64
-			": does a trigger stand between?",
-			taken, rows);
+			"%" PRId64
+			" payments were copied instead of %zu: does a trigger stand between?",
+			taken, b->candidate_count);
 	return RESULT_OK;
 }
