@@ -177,6 +177,8 @@ static void on_revoke(struct kafka_source *s)
 {
 	bool lost = rd_kafka_assignment_lost(s->rk);
 
+	if (lost && !rd_kafka_fatal_error(s->rk, NULL, 0))
+		s->lost_us = clock_monotonic_us();
 	if (!lost && !s->fatal)
 		commit_unconfirmed(s);
 	member_settle(s);

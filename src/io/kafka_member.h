@@ -35,6 +35,7 @@ struct kafka_source {
 	struct kafka_client *client;
 	struct rd_kafka_s *rk;          /* the client's */
 	struct rd_kafka_queue_s *queue; /* where answers to commit() come in */
+	struct rd_kafka_conf_s *member; /* of the client, and of the next one */
 	struct rd_kafka_conf_s *reader; /* for timestamp_at() */
 	char *topic, *outcome_topic, *brokers;
 	struct waker *waker;
@@ -57,6 +58,7 @@ struct kafka_source {
 	int fatal;            /* librdkafka's code of a fatal error; 0: none */
 	bool down;            /* no broker answered when last seen */
 	int64_t down_said_us; /* when that was said last */
+	int64_t lost_us;      /* when our session ran out last; 0: not since we joined */
 	bool denied;          /* the brokers refuse our user or password */
 	struct error trouble; /* the library's last word on a connection */
 };

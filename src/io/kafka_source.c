@@ -19,8 +19,10 @@ enum {
 	PROBE_MS = 200,
 	HEAR_MAX = 16,
 	CLOSE_MS = 5000,
+	REJOIN_MS = 1000,
 };
 #define PROBE_EVERY_US INT64_C(1000000)
+#define RECENT_US INT64_C(60000000)
 
 static bool woken(const struct kafka_source *s)
 {
@@ -175,6 +177,82 @@ static enum result hand_out_record(
 	return RESULT_OK;
 }
 
+/* ---- the member's life ------------------------------------------------------------------------
+ */
+
+static enum result open_member(struct kafka_source *s, struct error *err)
+{
+	enum result r = kafka_client_new(
+		rd_kafka_conf_dup(s->member), KAFKA_ROLE_MEMBER, s->log, s, &s->client, err);
+
+	if (r != RESULT_OK)
+		return r;
+	s->rk = s->client->rk;
+	s->queue = rd_kafka_queue_get_consumer(s->rk);
+	return RESULT_OK;
+}
+
+/* Leave the group, serving what the library still has to tell, until it is done or time is up. */
+static void leave(struct kafka_source *s, int64_t deadline_us)
+{
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);
+	rd_kafka_error_t *e = rd_kafka_consumer_close_queue(s->rk, queue);
+
+	/* After a fatal error there is nothing to leave. */
+	while (!e && !rd_kafka_consumer_closed(s->rk) && clock_monotonic_us() < deadline_us) {
+		rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, 50);
+
+		if (m)
+			rd_kafka_message_destroy(m);
+	}
+	if (e)
+		rd_kafka_error_destroy(e);
+	rd_kafka_queue_destroy(queue);
+}
+
+/* Destroying waits for ever for a record or queue that somebody still holds. */
+static void close_member(struct kafka_source *s, int64_t deadline_us)
+{
+	release(s);
+	kafka_stash_drop(&s->stash, -1);
+	leave(s, deadline_us);
+	rd_kafka_queue_destroy(s->queue);
+	kafka_client_close(TAKE(s->client), deadline_us);
+	s->rk = NULL;
+	s->queue = NULL;
+}
+
+static bool is_recent(int64_t us)
+{
+	return us != 0 && clock_monotonic_us() - us < RECENT_US;
+}
+
+/*
+ * Fenced by ourselves: when a session runs out while no broker answers, the library joins again
+ * under a new member id, and an offset commit of the old one may still be on its way. A new member
+ * begins. Should another daemon have our name indeed, we are fenced once more, and without such a
+ * cause.
+ */
+static enum result rejoin(struct kafka_source *s, struct source_event *ret, struct error *err)
+{
+	struct log_entry e = log_entry(LOG_LEVEL_WARNING, LOG_EVENT_NONE,
+		"our session had run out and Kafka refused what was left of it: joining anew");
+
+	if (s->log.ops)
+		s->log.ops->write(s->log.self, &e);
+	close_member(s, clock_monotonic_us() + REJOIN_MS * INT64_C(1000));
+	s->fatal = 0;
+	s->lost_us = s->down_said_us = 0;
+	s->down = false;
+	s->partition_count = s->paused_count = 0;
+	s->generation++;
+	*ret = (struct source_event){.kind = SOURCE_REVOKED, .lost = true, .partition = -1};
+
+	enum result r = open_member(s, err);
+
+	return r == RESULT_OK ? source_subscribe(s, err) : r;
+}
+
 static enum result hand_out_fatal(
 	struct kafka_source *s, struct source_event *ret, struct error *err)
 {
@@ -185,6 +263,9 @@ static enum result hand_out_fatal(
 		s->fatal != RD_KAFKA_RESP_ERR__FENCED)
 		return fail(
 			err, RESULT_FATAL, s->fatal, "fatal error of the Kafka consumer: %s", text);
+
+	if (is_recent(s->lost_us) || is_recent(s->down_said_us))
+		return rejoin(s, ret, err);
 
 	(void)fail(err, RESULT_FATAL, s->fatal, "%s", text);
 	ret->kind = SOURCE_OTHER_TOOK_NAME;
@@ -370,40 +451,12 @@ static int64_t source_high_watermark(void *self, int32_t partition)
 	return high;
 }
 
-/* Leave the group, serving what the library still has to tell, until it is done or time is up. */
-static void leave(struct kafka_source *s, int64_t deadline_us)
-{
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);
-	rd_kafka_error_t *e = rd_kafka_consumer_close_queue(s->rk, queue);
-
-	/* After a fatal error there is nothing to leave. */
-	while (!e && !rd_kafka_consumer_closed(s->rk) && clock_monotonic_us() < deadline_us) {
-		rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, 50);
-
-		if (m)
-			rd_kafka_message_destroy(m);
-	}
-	if (e)
-		rd_kafka_error_destroy(e);
-	rd_kafka_queue_destroy(queue);
-}
-
 static void source_close(void *self)
 {
 	struct kafka_source *s = self;
-	int64_t deadline_us = clock_monotonic_us() + CLOSE_MS * INT64_C(1000);
 
-	if (!s->client)
-		return;
-
-	/* Destroying waits for ever for a record or queue that somebody still holds. */
-	release(s);
-	kafka_stash_drop(&s->stash, -1);
-	leave(s, deadline_us);
-	rd_kafka_queue_destroy(s->queue);
-	kafka_client_close(TAKE(s->client), deadline_us);
-	s->rk = NULL;
-	s->queue = NULL;
+	if (s->client)
+		close_member(s, clock_monotonic_us() + CLOSE_MS * INT64_C(1000));
 }
 
 const struct source_ops kafka_source_ops = {
@@ -428,7 +481,6 @@ const struct source_ops kafka_source_ops = {
 enum result kafka_source_open(
 	const struct kafka_settings *settings, struct kafka_source **ret, struct error *err)
 {
-	CLEANUP(rd_kafka_conf_destroy_ptr) rd_kafka_conf_t *conf = NULL;
 	CLEANUP(kafka_source_free_ptr) struct kafka_source *s = calloc(1, sizeof(*s));
 
 	if (s) {
@@ -445,17 +497,14 @@ enum result kafka_source_open(
 	enum result r = kafka_conf_new(settings, KAFKA_ROLE_READER, &s->reader, err);
 
 	if (r == RESULT_OK)
-		r = kafka_conf_new(settings, KAFKA_ROLE_MEMBER, &conf, err);
+		r = kafka_conf_new(settings, KAFKA_ROLE_MEMBER, &s->member, err);
 	if (r != RESULT_OK)
 		return r;
 
-	member_set_callbacks(conf);
-	r = kafka_client_new(TAKE(conf), KAFKA_ROLE_MEMBER, s->log, s, &s->client, err);
+	member_set_callbacks(s->member);
+	r = open_member(s, err);
 	if (r != RESULT_OK)
 		return r;
-	s->rk = s->client->rk;
-	s->queue = rd_kafka_queue_get_consumer(s->rk);
-
 	*ret = TAKE(s);
 	return RESULT_OK;
 }
@@ -467,6 +516,8 @@ void kafka_source_free(struct kafka_source *s)
 	source_close(s);
 	member_events_done(s);
 	kafka_headers_done(&s->headers);
+	if (s->member)
+		rd_kafka_conf_destroy(s->member);
 	if (s->reader)
 		rd_kafka_conf_destroy(s->reader);
 	free(s->partitions);

@@ -2,6 +2,7 @@
 #include "kafka_fixture.h"
 
 #include "base/clock.h"
+#include "io/kafka_member.h"
 
 /* Who of the group has which partitions, and hears of it. */
 
@@ -118,6 +119,46 @@ static void a_static_member_comes_back_without_a_rebalance(void **state)
 	kafka_source_free(m[1]);
 }
 
+/* What a broker says when an offset commit of our own, older session is still on its way. */
+static void fenced(struct kafka_source *s)
+{
+	assert_int_equal(
+		rd_kafka_test_fatal_error(s->rk, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "pretended"),
+		0);
+}
+
+static void a_member_that_its_own_lost_session_fences_joins_anew(void **state)
+{
+	struct names n = make_topics(1);
+	struct kafka_settings settings = settings_of(&n);
+	struct error err = {0};
+
+	(void)state;
+	produce(n.topic, 0, 0, 3);
+	settings.instance = "host";
+
+	struct kafka_source *s = join(&settings);
+
+	expect_assigned(s, 1);
+	assign_at(s, 0, 0);
+	for (int64_t offset = 0; offset < 3; offset++)
+		expect_record(s, 0, offset);
+	s->lost_us = clock_monotonic_us();
+	fenced(s);
+	assert_true(expect(s, SOURCE_REVOKED).lost);
+	assert_false(ops->owns(s, 0));
+	expect_assigned(s, 1);
+	assign_at(s, 0, 1);
+	expect_record(s, 0, 1);
+	expect_record(s, 0, 2);
+	assert_int_equal(ops->commit_wait(s, 0, 3, &err), RESULT_OK);
+
+	/* Without such a cause it is another one's doing. */
+	fenced(s);
+	(void)expect(s, SOURCE_OTHER_TOOK_NAME);
+	kafka_source_free(s);
+}
+
 static void the_second_of_one_name_drives_the_first_out(void **state)
 {
 	struct names n = make_topics(1);
@@ -226,6 +267,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(members_share_and_the_leavers_part_comes_back),
 		cmocka_unit_test(a_static_member_comes_back_without_a_rebalance),
+		cmocka_unit_test(a_member_that_its_own_lost_session_fences_joins_anew),
 		cmocka_unit_test(the_second_of_one_name_drives_the_first_out),
 		cmocka_unit_test(who_does_not_poll_loses_the_partitions),
 		cmocka_unit_test(new_partitions_are_found),
