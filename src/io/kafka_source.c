@@ -241,6 +241,7 @@ static enum result rejoin(struct kafka_source *s, struct source_event *ret, stru
 	if (s->log.ops)
 		s->log.ops->write(s->log.self, &e);
 	close_member(s, clock_monotonic_us() + REJOIN_MS * INT64_C(1000));
+	member_events_done(s); /* of the old member: what is handed out now says that all is gone */
 	s->fatal = 0;
 	s->lost_us = s->down_said_us = 0;
 	s->down = false;
