@@ -105,6 +105,14 @@ class Experiment:
         assert found["failed"] == 0, found
         self.add("no database (floor)", load, found)
 
+    def warm_up(self):
+        """Small requests are other work for the broker than a backlog: it compiles anew."""
+        warm_up(self.lab, self.options.flood)
+        self.lab.progress.say("warming up for steady loads")
+        load = steady(4 * BUSY_RATE, self.options.seconds)
+        with self.lab.world() as world, self.lab.echo(world, load.options["linger_ms"]):
+            run_load(self.lab, world, load)
+
     def daemon(self, shape, load, work_ms=0):
         self.lab.progress.next("%s, %s" % (shape.name, load.name))
         with serving(self.lab, shape, work_ms) as world:
@@ -131,7 +139,7 @@ class Experiment:
         default = chosen[-1]
         self.lab.progress.total = 3 + (1 + bool(options.work_ms)) * len(chosen) + 2 * (
             len(options.rates) + len(options.shares))
-        warm_up(self.lab, options.flood)
+        self.warm_up()
         self.floor(crowd)
         for shape in chosen:
             self.daemon(shape, crowd)

@@ -116,7 +116,7 @@ const struct config_key config_table[] = {
 	{KEY(batch, linger_ms), INT("0", 0, 1000), .reloadable = true,
 		.help = "How long to wait for more events. 0 follows the load: an event that finds "
 			"us idle is taken at once, small batches that follow each other rest up to "
-			"10 ms, and large ones grow by themselves."},
+			"20 ms, and large ones grow by themselves."},
 
 	{KEY(limits, event_bytes), INT("65536", 1024, 1048576), .reloadable = true,
 		.help = "A longer value is a dead letter (TOO_LARGE); a letter keeps this many bytes."},

@@ -76,6 +76,7 @@ struct task {
 	/* The batches. */
 	struct batch *fill, *work; /* what is read now; what is in process */
 	int64_t fill_since_us;     /* when its first record came */
+	bool from_rest;            /* the last batch's first record came when we had rested */
 	size_t slice_max;          /* halved by failures */
 	size_t publish_index;      /* next record of the slice to publish */
 	bool publishing;           /* its slice has begun in `deliveries` */

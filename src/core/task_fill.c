@@ -10,13 +10,13 @@ enum {
 	DISTURBANCES_MAX = 3, /* errors of the stream without a record in between */
 
 	/* See rest_until_us(). */
-	REST_RECORDS = 256, /* so many are worth a transaction at any time */
+	REST_RECORDS = 1000, /* so many are worth a transaction at any time */
 	REST_FACTOR = 3,
+	REST_MAX_US = 20000,
+	WAITING_US = 500, /* read so soon after a batch, it waited meanwhile */
 	IDLE_DIVISOR = 16,
 	IDLE_LEAST_US =
 		1000, /* less would be waited for as long: Kafka's polls count milliseconds */
-	REST_MAX_US = 10000,
-	WAITING_US = 500,
 };
 
 bool task_has_room(const struct task *t)
@@ -95,17 +95,25 @@ static int64_t at_most(int64_t us, int64_t maximum)
 }
 
 /*
- * A linger that follows the load. Where records wait already when a batch ends, they are many and
- * small batches would use up the machine; so the next one is taken when it is large, or after a
- * rest as long as a few such batches. A record that finds us idle is taken nearly at once: where
- * transactions are slow, those that come right behind it are worth a small part of one.
+ * A linger that follows the load. Small batches, one right after the other, would use up the
+ * machine: so after each the task rests as long as a few such batches take. Not when many records
+ * wait, nor when those that wait came behind one that found us rested: that is a burst, not a load.
+ * A record that comes after the rest is taken nearly at once: where transactions are slow, those
+ * right behind it are worth a small part of one.
  */
+static int64_t rested_us(const struct task *t)
+{
+	return t->decided_us + at_most(REST_FACTOR * t->batch_us, REST_MAX_US);
+}
+
 static int64_t rest_until_us(const struct task *t)
 {
-	if (t->fill->count >= REST_RECORDS)
+	bool waited = t->fill_since_us - t->decided_us <= WAITING_US;
+
+	if (t->fill->count >= REST_RECORDS || (waited && t->from_rest))
 		return 0;
-	if (t->fill_since_us - t->decided_us <= WAITING_US)
-		return t->decided_us + at_most(REST_FACTOR * t->batch_us, REST_MAX_US);
+	if (t->fill_since_us < rested_us(t))
+		return rested_us(t);
 	if (t->batch_us / IDLE_DIVISOR < IDLE_LEAST_US)
 		return 0;
 	return t->fill_since_us + at_most(t->batch_us / IDLE_DIVISOR, REST_MAX_US);
@@ -210,6 +218,7 @@ static void take_batch(struct task *t)
 {
 	struct batch *b = t->work;
 
+	t->from_rest = t->fill_since_us >= rested_us(t);
 	t->work = t->fill;
 	t->fill = b;
 	batch_clear(t->fill);

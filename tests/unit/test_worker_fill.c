@@ -89,10 +89,11 @@ static void the_loop_does_not_sleep_past_the_linger(void **state)
 	assert_true(w->last_wait_ms <= 30);
 }
 
-/* The transaction of the first record takes 2 ms; meanwhile more come. Returns when it ended. */
+/* The transaction of a record that found us rested takes 2 ms; meanwhile more come. Returns when it
+ * ended. */
 static int64_t with_records_waiting(struct fake_world *w, int count)
 {
-	w->config.max_events = 1000;
+	w->config.max_events = 2000;
 	fake_consuming(w);
 	fake_orders(w, 0, 1);
 	fake_until_saw(w, "begin:0@0-0");
@@ -103,23 +104,56 @@ static int64_t with_records_waiting(struct fake_world *w, int count)
 	return w->now_us;
 }
 
-static void records_that_waited_rest_as_long_as_a_few_small_batches(void **state)
+static void a_burst_behind_a_record_that_found_us_rested_does_not_rest(void **state)
 {
 	struct fake_world *w = *state;
 	int64_t ended_us = with_records_waiting(w, 2);
 
 	fake_until_saw(w, "begin:0@1-2");
+	assert_in_range(w->now_us - ended_us, 0, 1000);
+}
+
+static void records_that_wait_behind_a_burst_rest_as_long_as_a_few_small_batches(void **state)
+{
+	struct fake_world *w = *state;
+	int64_t ended_us;
+
+	(void)with_records_waiting(w, 2);
+	fake_until_saw(w, "begin:0@1-2");
+	fake_script(w, (struct fake_answer){.call = CALL_COMMIT, .takes_us = 2000});
+	fake_orders(w, 0, 2);
+	fake_until_saw(w, "COMMIT");
+	ended_us = w->now_us;
+	fake_until_saw(w, "begin:0@3-4");
 	assert_in_range(w->now_us - ended_us, 6000, 8000);
-	assert_int_equal(fake_count_prefix(w, "begin"), 1);
+	assert_int_equal(fake_count_prefix(w, "begin"), 2);
 }
 
 static void many_waiting_records_do_not_rest(void **state)
 {
 	struct fake_world *w = *state;
-	int64_t ended_us = with_records_waiting(w, 256);
+	int64_t ended_us;
 
-	fake_until_saw(w, "begin:0@1-256");
+	(void)with_records_waiting(w, 2);
+	fake_until_saw(w, "begin:0@1-2");
+	fake_script(w, (struct fake_answer){.call = CALL_COMMIT, .takes_us = 2000});
+	fake_orders(w, 0, 1000);
+	fake_until_saw(w, "COMMIT");
+	ended_us = w->now_us;
+	fake_until_saw(w, "begin:0@3-1002");
 	assert_in_range(w->now_us - ended_us, 0, 1000);
+}
+
+static void a_record_that_comes_within_the_rest_waits_for_its_end(void **state)
+{
+	struct fake_world *w = *state;
+	int64_t ended_us = with_records_waiting(w, 0);
+
+	fake_until(w, 0, "filling");
+	w->now_us += 2000; /* within a poll, which returns early for it */
+	fake_orders(w, 0, 1);
+	fake_until_saw(w, "begin:0@1-1");
+	assert_in_range(w->now_us - ended_us, 6000, 8000);
 }
 
 static void a_record_that_finds_us_idle_does_not_rest(void **state)
@@ -129,7 +163,7 @@ static void a_record_that_finds_us_idle_does_not_rest(void **state)
 
 	(void)with_records_waiting(w, 0);
 	fake_until(w, 0, "filling");
-	fake_run_ms(w, 1);
+	fake_run_ms(w, 7);
 	came_us = w->now_us;
 	fake_orders(w, 0, 1);
 	fake_until_saw(w, "begin:0@1-1");
@@ -436,8 +470,10 @@ int main(void)
 		CASE(linger_waits_for_more),
 		CASE(a_full_batch_does_not_linger),
 		CASE(the_loop_does_not_sleep_past_the_linger),
-		CASE(records_that_waited_rest_as_long_as_a_few_small_batches),
+		CASE(a_burst_behind_a_record_that_found_us_rested_does_not_rest),
+		CASE(records_that_wait_behind_a_burst_rest_as_long_as_a_few_small_batches),
 		CASE(many_waiting_records_do_not_rest),
+		CASE(a_record_that_comes_within_the_rest_waits_for_its_end),
 		CASE(a_record_that_finds_us_idle_does_not_rest),
 		CASE(where_transactions_are_slow_an_idle_partition_waits_for_a_part_of_one),
 		CASE(a_lower_offset_is_dropped_and_counted),
