@@ -102,6 +102,7 @@ def last_commit(lab, world, count, name):
               "FROM consumer_progress"
 
     def ended():
+        assert world.daemon.alive, "the daemon has ended"
         done, now = world.sql(decided)[0]
         lab.progress.say("%s: %d of %d decided" % (name, done, count))
         return float(now) if done >= count else None
