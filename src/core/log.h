@@ -42,6 +42,7 @@ enum log_event {
 	LOG_EVENT_RELOADED,      /* the settings were read again */
 	LOG_EVENT_NOT_RELOADED,  /* they were, but cannot be taken */
 	LOG_EVENT_STUCK,         /* a worker gives no sign of life */
+	LOG_EVENT_REJOINING,     /* as a new member: the old one's session had run out */
 	LOG_EVENT_COUNT,
 };
 

@@ -40,6 +40,7 @@ static const char *const message_ids[LOG_EVENT_COUNT] = {
 	[LOG_EVENT_RELOADED] = "9c365383c357449694250459f3376893",
 	[LOG_EVENT_NOT_RELOADED] = "920e6659f0a74425a674c6b4931dbddf",
 	[LOG_EVENT_STUCK] = "514b270abaa5450a946de14471cb5b75",
+	[LOG_EVENT_REJOINING] = "3963b5d1fd444c0f8baa81a5ba0be33e",
 };
 
 const char *journal_message_id(enum log_event event)
