@@ -203,8 +203,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
 	yield_to_poll(s, rk);
 }
 
-/* ---- commits ------------------------------------------------------------------------------------
- */
+/* ---- commits --------------------------------------------------------------------------------- */
 
 static void on_commit(
 	rd_kafka_t *rk, rd_kafka_resp_err_t e, rd_kafka_topic_partition_list_t *list, void *opaque)
@@ -284,8 +283,7 @@ enum result member_commit_wait(struct kafka_source *s,
 	return RESULT_OK;
 }
 
-/* ---- errors
- * -------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {

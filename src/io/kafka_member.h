@@ -8,8 +8,8 @@
 
 /*
  * The inside of kafka_source: what librdkafka's callbacks leave for poll(). They run only inside
- * rd_kafka_consumer_poll(), so in the worker's own thread. For kafka_source.c, kafka_member.c and
- * kafka_positions.c alone.
+ * rd_kafka_consumer_poll(), so in the worker's own thread. For kafka_source.c, kafka_member.c,
+ * kafka_membership.c and kafka_positions.c alone.
  */
 struct rd_kafka_message_s;
 struct rd_kafka_queue_s;
@@ -72,10 +72,10 @@ void member_push(struct kafka_source *s, struct source_event event, const struct
 /* Set the callbacks of this file. */
 void member_set_callbacks(struct rd_kafka_conf_s *conf);
 
-/* NULL: not ours. */
 /* Before every rd_kafka_assign() that takes partitions away: their fetchers must be at rest. */
 void member_settle(struct kafka_source *s);
 
+/* NULL: not ours. */
 struct member_partition *member_find(const struct kafka_source *s, int32_t partition);
 
 /* Is the assignment, as far as the library knows, still ours? */
@@ -89,6 +89,39 @@ enum result member_commit_wait(struct kafka_source *s,
 /* Queue commit of one offset; the answer becomes SOURCE_COMMIT. */
 enum result member_commit(
 	struct kafka_source *s, int32_t partition, int64_t offset, struct error *err) MUST_CHECK;
+
+/* ---- kafka_membership.c: joining and leaving. As in source_ops, where they have the same name. */
+
+/* A client made from s->member; in no group yet. */
+enum result member_open(struct kafka_source *s, struct error *err) MUST_CHECK;
+
+enum result member_check(
+	struct kafka_source *s, int32_t *ret_partition_count, struct error *err) MUST_CHECK;
+enum result member_subscribe(struct kafka_source *s, struct error *err) MUST_CHECK;
+
+/* Leave the group and let go of the client, by clock_monotonic_us() at the latest. */
+void member_close(struct kafka_source *s, int64_t deadline_us);
+
+/*
+ * After a fatal error that fences us: is our own past to blame? When a session runs out while no
+ * broker answers, the library joins again under a new member id, and an offset commit of the old
+ * one may still be on its way.
+ */
+bool member_fenced_itself(const struct kafka_source *s);
+
+/*
+ * Go on as a new member. Should another daemon have our name indeed, we are fenced once more, and
+ * without such a cause.
+ *
+ * ret: all partitions are lost
+ */
+enum result member_rejoin(
+	struct kafka_source *s, struct source_event *ret, struct error *err) MUST_CHECK;
+
+/* ---- kafka_source.c */
+
+/* What the last poll() handed out is not looked at any more. */
+void member_release(struct kafka_source *s);
 
 /* ---- kafka_positions.c: what is fetched, and from where. As in source_ops. */
 

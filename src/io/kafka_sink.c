@@ -84,8 +84,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 	}
 }
 
-/* ---- a producer's life
- * --------------------------------------------------------------------------- */
+/* ---- a producer's life ----------------------------------------------------------------------- */
 
 static enum result open_producer(struct kafka_sink *s, struct error *err)
 {
@@ -138,8 +137,7 @@ static enum result replace_producer(struct kafka_sink *s, int64_t wait_ms, struc
 	return fail(err, RESULT_RETRY, 0, "the producer had to be made anew: %s", s->broken_text);
 }
 
-/* ---- the operations
- * ------------------------------------------------------------------------------ */
+/* ---- the operations -------------------------------------------------------------------------- */
 
 static enum result refused(const struct kafka_sink *s, rd_kafka_resp_err_t e, struct error *err)
 {

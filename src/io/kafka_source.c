@@ -17,12 +17,9 @@ DEFINE_CLEANUP(rd_kafka_conf_t *, rd_kafka_conf_destroy)
 enum {
 	COMMIT_WAIT_MS = 3000,
 	PROBE_MS = 200,
-	HEAR_MAX = 16,
 	CLOSE_MS = 5000,
-	REJOIN_MS = 1000,
 };
 #define PROBE_EVERY_US INT64_C(1000000)
-#define RECENT_US INT64_C(60000000)
 
 static bool woken(const struct kafka_source *s)
 {
@@ -31,78 +28,19 @@ static bool woken(const struct kafka_source *s)
 
 /* ---- joining --------------------------------------------------------------------------------- */
 
-/* Before the group is joined nothing but errors can be in the queue: they say why nobody answers.
- */
-static void hear_errors(struct kafka_source *s)
-{
-	for (int i = 0; i < HEAR_MAX; i++) {
-		rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, 0);
-
-		if (m)
-			rd_kafka_message_destroy(m);
-	}
-	member_events_done(s);
-}
-
-static enum result check_topic(
-	struct kafka_source *s, const char *topic, int32_t *ret, struct error *err)
-{
-	struct error why = {0};
-	enum result r = kafka_query_partitions(s->client, topic, KAFKA_QUERY_MS, ret, &why);
-
-	if (!s->subscribed)
-		hear_errors(s);
-	if (r == RESULT_REJECT)
-		return fail(err, RESULT_RETRY, why.code,
-			"topic \"%s\" does not exist; create it: kafka-topics.sh --bootstrap-server %s "
-			"--create --topic %s --partitions 3",
-			topic, s->brokers, topic);
-	if (r == RESULT_RETRY && s->denied)
-		return fail(err, RESULT_FATAL, s->trouble.code,
-			"Kafka at %s refuses to let us in: %s", s->brokers, s->trouble.text);
-	if (r == RESULT_RETRY && s->trouble.text[0])
-		return fail(err, r, why.code, "cannot reach Kafka at %s: %s", s->brokers,
-			s->trouble.text);
-	if (r != RESULT_OK)
-		return fail(err, r, why.code, "Kafka at %s: %s", s->brokers, why.text);
-	return RESULT_OK;
-}
-
 static enum result source_check(void *self, int32_t *ret_partition_count, struct error *err)
 {
-	struct kafka_source *s = self;
-	int32_t partitions = 0, ignored = 0;
-
-	if (woken(s))
+	if (woken(self))
 		return fail(err, RESULT_RETRY, 0, "stopping");
-	s->denied = false;
-	s->trouble = (struct error){0};
-
-	enum result r = check_topic(s, s->topic, &partitions, err);
-
-	if (r == RESULT_OK)
-		r = check_topic(s, s->outcome_topic, &ignored, err);
-	if (r == RESULT_OK)
-		*ret_partition_count = partitions;
-	return r;
+	return member_check(self, ret_partition_count, err);
 }
 
 static enum result source_subscribe(void *self, struct error *err)
 {
-	struct kafka_source *s = self;
-	CLEANUP(rd_kafka_topic_partition_list_destroy_ptr)
-	rd_kafka_topic_partition_list_t *list =
-		member_one(s, RD_KAFKA_PARTITION_UA, RD_KAFKA_OFFSET_INVALID);
-	rd_kafka_resp_err_t e = rd_kafka_subscribe(s->rk, list);
-
-	if (e)
-		return fail(err, RESULT_RETRY, e, "cannot join the group: %s", rd_kafka_err2str(e));
-	s->subscribed = true;
-	return RESULT_OK;
+	return member_subscribe(self, err);
 }
 
-/* ---- polling -----------------------------------------------------------------------------------
- */
+/* ---- polling --------------------------------------------------------------------------------- */
 
 /* A record or an error. Many at once when nobody waits: that saves a lock and a clock each. */
 static rd_kafka_message_t *next_message(struct kafka_source *s, int64_t wait_ms)
@@ -121,8 +59,7 @@ static rd_kafka_message_t *next_message(struct kafka_source *s, int64_t wait_ms)
 	return kafka_stash_next(&s->stash);
 }
 
-/* What the last poll() handed out is not looked at any more. */
-static void release(struct kafka_source *s)
+void member_release(struct kafka_source *s)
 {
 	if (s->held)
 		rd_kafka_message_destroy(s->held);
@@ -177,83 +114,6 @@ static enum result hand_out_record(
 	return RESULT_OK;
 }
 
-/* ---- the member's life ------------------------------------------------------------------------
- */
-
-static enum result open_member(struct kafka_source *s, struct error *err)
-{
-	enum result r = kafka_client_new(
-		rd_kafka_conf_dup(s->member), KAFKA_ROLE_MEMBER, s->log, s, &s->client, err);
-
-	if (r != RESULT_OK)
-		return r;
-	s->rk = s->client->rk;
-	s->queue = rd_kafka_queue_get_consumer(s->rk);
-	return RESULT_OK;
-}
-
-/* Leave the group, serving what the library still has to tell, until it is done or time is up. */
-static void leave(struct kafka_source *s, int64_t deadline_us)
-{
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);
-	rd_kafka_error_t *e = rd_kafka_consumer_close_queue(s->rk, queue);
-
-	/* After a fatal error there is nothing to leave. */
-	while (!e && !rd_kafka_consumer_closed(s->rk) && clock_monotonic_us() < deadline_us) {
-		rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, 50);
-
-		if (m)
-			rd_kafka_message_destroy(m);
-	}
-	if (e)
-		rd_kafka_error_destroy(e);
-	rd_kafka_queue_destroy(queue);
-}
-
-/* Destroying waits for ever for a record or queue that somebody still holds. */
-static void close_member(struct kafka_source *s, int64_t deadline_us)
-{
-	release(s);
-	kafka_stash_drop(&s->stash, -1);
-	leave(s, deadline_us);
-	rd_kafka_queue_destroy(s->queue);
-	kafka_client_close(TAKE(s->client), deadline_us);
-	s->rk = NULL;
-	s->queue = NULL;
-}
-
-static bool is_recent(int64_t us)
-{
-	return us != 0 && clock_monotonic_us() - us < RECENT_US;
-}
-
-/*
- * Fenced by ourselves: when a session runs out while no broker answers, the library joins again
- * under a new member id, and an offset commit of the old one may still be on its way. A new member
- * begins. Should another daemon have our name indeed, we are fenced once more, and without such a
- * cause.
- */
-static enum result rejoin(struct kafka_source *s, struct source_event *ret, struct error *err)
-{
-	struct log_entry e = log_entry(LOG_LEVEL_WARNING, LOG_EVENT_NONE,
-		"our session had run out and Kafka refused what was left of it: joining anew");
-
-	if (s->log.ops)
-		s->log.ops->write(s->log.self, &e);
-	close_member(s, clock_monotonic_us() + REJOIN_MS * INT64_C(1000));
-	member_events_done(s); /* of the old member: what is handed out now says that all is gone */
-	s->fatal = 0;
-	s->lost_us = s->down_said_us = 0;
-	s->down = false;
-	s->partition_count = s->paused_count = 0;
-	s->generation++;
-	*ret = (struct source_event){.kind = SOURCE_REVOKED, .lost = true, .partition = -1};
-
-	enum result r = open_member(s, err);
-
-	return r == RESULT_OK ? source_subscribe(s, err) : r;
-}
-
 static enum result hand_out_fatal(
 	struct kafka_source *s, struct source_event *ret, struct error *err)
 {
@@ -265,8 +125,8 @@ static enum result hand_out_fatal(
 		return fail(
 			err, RESULT_FATAL, s->fatal, "fatal error of the Kafka consumer: %s", text);
 
-	if (is_recent(s->lost_us) || is_recent(s->down_said_us))
-		return rejoin(s, ret, err);
+	if (member_fenced_itself(s))
+		return member_rejoin(s, ret, err);
 
 	(void)fail(err, RESULT_FATAL, s->fatal, "%s", text);
 	ret->kind = SOURCE_OTHER_TOOK_NAME;
@@ -335,7 +195,7 @@ static enum result source_poll(
 {
 	struct kafka_source *s = self;
 
-	release(s);
+	member_release(s);
 	*ret = (struct source_event){.kind = SOURCE_NOTHING, .partition = -1};
 	if (s->first)
 		return hand_out_event(s, ret, err);
@@ -363,8 +223,7 @@ static enum result source_poll(
 	return RESULT_OK;
 }
 
-/* ---- positions
- * ----------------------------------------------------------------------------------- */
+/* ---- positions ------------------------------------------------------------------------------- */
 
 static enum result source_offsets(
 	void *self, int32_t partition, struct source_offsets *ret, struct error *err)
@@ -403,8 +262,7 @@ static enum result source_pause(void *self, int32_t partition, bool pause, struc
 	return member_pause(self, partition, pause, err);
 }
 
-/* ---- commits, state
- * ------------------------------------------------------------------------------ */
+/* ---- commits, state -------------------------------------------------------------------------- */
 
 static enum result source_commit(void *self, int32_t partition, int64_t offset, struct error *err)
 {
@@ -457,7 +315,7 @@ static void source_close(void *self)
 	struct kafka_source *s = self;
 
 	if (s->client)
-		close_member(s, clock_monotonic_us() + CLOSE_MS * INT64_C(1000));
+		member_close(s, clock_monotonic_us() + CLOSE_MS * INT64_C(1000));
 }
 
 const struct source_ops kafka_source_ops = {
@@ -476,8 +334,7 @@ const struct source_ops kafka_source_ops = {
 	.close = source_close,
 };
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 enum result kafka_source_open(
 	const struct kafka_settings *settings, struct kafka_source **ret, struct error *err)
@@ -503,7 +360,7 @@ enum result kafka_source_open(
 		return r;
 
 	member_set_callbacks(s->member);
-	r = open_member(s, err);
+	r = member_open(s, err);
 	if (r != RESULT_OK)
 		return r;
 	*ret = TAKE(s);
