@@ -21,7 +21,6 @@ static const char usage[] = "Usage: copy --conninfo TEXT --events ROWS [OPTION V
 			    "  COPY rows into payment, --batch a transaction\n";
 
 enum {
-	CONNECTIONS_MAX = 64,
 	CHUNK_BYTES = 65536,
 	ROW_MAX_BYTES = 256,
 	/* Microseconds from 1970 to 2000, PostgreSQL's epoch. */
@@ -46,8 +45,7 @@ struct row {
 	char room[WORKLOAD_ROOM];
 };
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static char *put16(char *at, int value)
 {
@@ -154,8 +152,7 @@ static void make_share(void *share)
 		make_batch(s, rows, held, &s->batches[s->count++]);
 }
 
-/* ---- COPY --------------------------------------------------------------------------------------
- */
+/* ---- COPY ------------------------------------------------------------------------------------ */
 
 static void expect(PGconn *c, PGresult *res, ExecStatusType wanted)
 {
@@ -190,30 +187,37 @@ static void work(void *argument)
 		copy_batch(s->conn, &s->batches[i]);
 }
 
-static void run(const struct workload *w)
+static void open_share(void *share, const struct workload *w, int number)
 {
-	const struct options *o = w->options;
-	struct share shares[CONNECTIONS_MAX] = {0};
-	int64_t rows = 0;
+	struct share *s = share;
 
-	for (int64_t i = 0; i < o->events; i++)
-		rows += workload_is_fresh(w, o->first + i);
-	for (int i = 0; i < o->connections; i++) {
-		shares[i] = (struct share){.w = w, .number = i};
-		shares[i].conn = PQconnectdb(o->conninfo);
-		if (PQstatus(shares[i].conn) != CONNECTION_OK)
-			die("%s", PQerrorMessage(shares[i].conn));
-	}
-	(void)shares_run(shares, (size_t)o->connections, sizeof(shares[0]), make_share);
+	*s = (struct share){.w = w, .number = number, .conn = PQconnectdb(w->options->conninfo)};
+	if (PQstatus(s->conn) != CONNECTION_OK)
+		die("%s", PQerrorMessage(s->conn));
+}
 
-	double seconds = shares_run(shares, (size_t)o->connections, sizeof(shares[0]), work);
+static void close_share(void *share)
+{
+	PQfinish(((struct share *)share)->conn);
+}
 
-	for (int i = 0; i < o->connections; i++)
-		PQfinish(shares[i].conn);
-	shares_print(rows, seconds);
+static int64_t rows(const struct workload *w)
+{
+	int64_t count = 0;
+
+	for (int64_t i = 0; i < w->options->events; i++)
+		count += workload_is_fresh(w, w->options->first + i);
+	return count;
 }
 
 int main(int argc, char **argv)
 {
-	return shares_main(argc, argv, usage, run);
+	static const struct share_kind copy = {.size = sizeof(struct share),
+		.open = open_share,
+		.prepare = make_share,
+		.work = work,
+		.close = close_share,
+		.rows = rows};
+
+	return shares_main(argc, argv, usage, &copy);
 }

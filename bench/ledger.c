@@ -32,8 +32,7 @@ static void expect(enum result r, const struct error *err)
 		die("%s: %s", result_name(r), err->text);
 }
 
-/* ---- before the clock starts
- * --------------------------------------------------------------------- */
+/* ---- before the clock starts ----------------------------------------------------------------- */
 
 static struct batch *make_batch(const struct share *s, int64_t first, int64_t count)
 {
@@ -66,7 +65,7 @@ static struct batch *make_batch(const struct share *s, int64_t first, int64_t co
 	return b;
 }
 
-static void make_share(struct share *s)
+static void make_batches(struct share *s)
 {
 	const struct options *o = s->w->options;
 	int64_t total = (o->events - s->partition + o->connections - 1) / o->connections;
@@ -106,8 +105,7 @@ static void open_ledger(struct share *s)
 		memcpy(s->batches[i]->owner, progress.owner, sizeof(progress.owner));
 }
 
-/* ---- measured
- * ------------------------------------------------------------------------------------ */
+/* ---- measured -------------------------------------------------------------------------------- */
 
 /* BUSY is "call again". */
 static void call(
@@ -141,37 +139,32 @@ static void work(void *argument)
 		book(s, s->batches[i]);
 }
 
-static void close_share(struct share *s)
+static void open_share(void *share, const struct workload *w, int number)
 {
+	struct share *s = share;
+
+	s->w = w;
+	s->partition = number;
+	make_batches(s);
+	open_ledger(s);
+}
+
+static void close_share(void *share)
+{
+	struct share *s = share;
+
 	for (size_t i = 0; i < s->count; i++)
 		batch_free(s->batches[i]);
 	free(s->batches);
 	pg_ledger_free(s->ledger);
 }
 
-static void run(const struct workload *w)
-{
-	const struct options *o = w->options;
-	struct share *shares = calloc((size_t)o->connections, sizeof(*shares));
-
-	if (!shares)
-		die("no memory");
-	for (int i = 0; i < o->connections; i++) {
-		shares[i].w = w;
-		shares[i].partition = i;
-		make_share(&shares[i]);
-		open_ledger(&shares[i]);
-	}
-
-	double seconds = shares_run(shares, (size_t)o->connections, sizeof(*shares), work);
-
-	for (int i = 0; i < o->connections; i++)
-		close_share(&shares[i]);
-	free(shares);
-	shares_print(o->events, seconds);
-}
-
 int main(int argc, char **argv)
 {
-	return shares_main(argc, argv, usage, run);
+	static const struct share_kind ledger = {.size = sizeof(struct share),
+		.open = open_share,
+		.work = work,
+		.close = close_share};
+
+	return shares_main(argc, argv, usage, &ledger);
 }

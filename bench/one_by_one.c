@@ -111,13 +111,15 @@ static void book(struct share *s, int64_t offset)
 	execute(s, PG_COMMIT, 0, NULL);
 }
 
-/* ---- all of them -------------------------------------------------------------------------------
- */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
-static void open_share(struct share *s)
+static void open_share(void *share, const struct workload *w, int number)
 {
-	const struct options *o = s->w->options;
+	struct share *s = share;
+	const struct options *o = w->options;
 
+	s->w = w;
+	s->partition = number;
 	s->conn = PQconnectdb(o->conninfo);
 	if (PQstatus(s->conn) != CONNECTION_OK)
 		die("%s", PQerrorMessage(s->conn));
@@ -152,28 +154,17 @@ static void work(void *argument)
 		book(s, i);
 }
 
-static void run(const struct workload *w)
+static void close_share(void *share)
 {
-	const struct options *o = w->options;
-	struct share *shares = calloc((size_t)o->connections, sizeof(*shares));
-
-	if (!shares)
-		die("no memory");
-	for (int i = 0; i < o->connections; i++) {
-		shares[i].w = w;
-		shares[i].partition = i;
-		open_share(&shares[i]);
-	}
-
-	double seconds = shares_run(shares, (size_t)o->connections, sizeof(*shares), work);
-
-	for (int i = 0; i < o->connections; i++)
-		PQfinish(shares[i].conn);
-	free(shares);
-	shares_print(o->events, seconds);
+	PQfinish(((struct share *)share)->conn);
 }
 
 int main(int argc, char **argv)
 {
-	return shares_main(argc, argv, usage, run);
+	static const struct share_kind loop = {.size = sizeof(struct share),
+		.open = open_share,
+		.work = work,
+		.close = close_share};
+
+	return shares_main(argc, argv, usage, &loop);
 }

@@ -27,7 +27,8 @@ static void *run(void *argument)
 	return NULL;
 }
 
-double shares_run(void *shares, size_t count, size_t size, void (*work)(void *share))
+/* returns: seconds */
+static double run_all(void *shares, size_t count, size_t size, void (*work)(void *share))
 {
 	struct runner *runners = calloc(count, sizeof(*runners));
 	int64_t begin_us = INT64_MAX, end_us = 0;
@@ -51,20 +52,36 @@ double shares_run(void *shares, size_t count, size_t size, void (*work)(void *sh
 	return (double)(end_us - begin_us) / 1e6;
 }
 
-void shares_print(int64_t events, double seconds)
+static void measure(const struct workload *w, const struct share_kind *kind)
 {
-	printf("{\"events\":%lld,\"seconds\":%.3f,\"rate\":%.0f}\n", (long long)events, seconds,
-		(double)events / seconds);
+	size_t count = (size_t)w->options->connections;
+	int64_t rows = kind->rows ? kind->rows(w) : w->options->events;
+	char *shares = calloc(count, kind->size);
+
+	if (!shares)
+		die("no memory");
+	for (size_t i = 0; i < count; i++)
+		kind->open(shares + i * kind->size, w, (int)i);
+	if (kind->prepare)
+		(void)run_all(shares, count, kind->size, kind->prepare);
+
+	double seconds = run_all(shares, count, kind->size, kind->work);
+
+	for (size_t i = 0; i < count; i++)
+		kind->close(shares + i * kind->size);
+	free(shares);
+	printf("{\"events\":%lld,\"seconds\":%.3f,\"rate\":%.0f}\n", (long long)rows, seconds,
+		(double)rows / seconds);
 }
 
-int shares_main(int argc, char **argv, const char *usage, void (*body)(const struct workload *w))
+int shares_main(int argc, char **argv, const char *usage, const struct share_kind *kind)
 {
 	struct options o;
 	struct workload w;
 
 	if (!options_parse(argc, argv, usage, &o) || !workload_init(&w, &o))
 		return 64;
-	body(&w);
+	measure(&w, kind);
 	workload_done(&w);
 	return 0;
 }
