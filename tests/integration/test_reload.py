@@ -17,10 +17,9 @@ def write(daemon, text):
 
 
 def hup(daemon):
-    before = sum(1 for _, name, _ in daemon.notifications.heard if name == "RELOADING")
+    before = len(daemon.told("RELOADING"))
     daemon.child.signal(signal.SIGHUP)
-    wait_until(lambda: sum(1 for _, name, _ in daemon.notifications.heard
-                           if name == "RELOADING") > before, 10, "RELOADING=1")
+    wait_until(lambda: len(daemon.told("RELOADING")) > before, 10, "RELOADING=1")
 
 
 @case
@@ -46,11 +45,6 @@ def a_broken_and_a_good_file_under_load(t):
     assert world.daemon.alive
     feeder.stop()
     world.finish()
-
-
-def heard(daemon, *names):
-    """What systemd was told, in this order, of these names only."""
-    return [(name, value) for _, name, value in daemon.notifications.heard if name in names]
 
 
 def reload_with(daemon, **settings):
@@ -88,10 +82,10 @@ def a_reload_before_ready_does_not_end_the_start(t):
     daemon.wait_status(world.topic, 10)
     daemon.child.signal(signal.SIGHUP)
     wait_until(lambda: "reload: the settings are taken" in daemon.log(), 10, "it is taken")
-    assert not heard(daemon, "RELOADING", "READY"), daemon.notifications.heard
+    assert not daemon.told("RELOADING", "READY"), daemon.notifications.heard
     world.create_topics()
     daemon.wait_ready()
-    assert heard(daemon, "RELOADING", "READY") == [("READY", "1")]
+    assert daemon.told("RELOADING", "READY") == [("READY", "1")]
 
 
 @case
@@ -107,11 +101,11 @@ def a_reload_while_stopping_is_ignored(t):
         world.send(world.factory(62).make(300))
         wait_until(lambda: world.open_transactions() > 0, 10, "a transaction waits")
         daemon.child.signal(signal.SIGTERM)
-        wait_until(lambda: heard(daemon, "STOPPING"), 5, "STOPPING=1")
+        wait_until(lambda: daemon.told("STOPPING"), 5, "STOPPING=1")
         daemon.child.signal(signal.SIGHUP)
         q.execute("ROLLBACK")
     assert daemon.child.wait(20) == 0
-    assert heard(daemon, "STOPPING", "RELOADING", "READY") == [("READY", "1"), ("STOPPING", "1")]
+    assert daemon.told("STOPPING", "RELOADING", "READY") == [("READY", "1"), ("STOPPING", "1")]
     assert "reload:" not in daemon.log()
 
 

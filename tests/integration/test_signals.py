@@ -24,7 +24,7 @@ def again(world, once=False):
 
 def told_to_stop(daemon):
     daemon.child.signal(signal.SIGTERM)
-    wait_until(lambda: any(n == "STOPPING" for _, n, _ in daemon.notifications.heard), 5,
+    wait_until(lambda: daemon.told("STOPPING"), 5,
                "STOPPING=1")
 
 

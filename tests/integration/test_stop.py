@@ -23,7 +23,7 @@ def sigterm_under_load_exits_0_and_nothing_is_decided_or_published_twice(t):
         code = world.daemon.terminate(15)
         t.note("stop %d took %.2f s", number, time.monotonic() - begin)
         assert code == 0, "exit %d" % code
-        assert any(n == "STOPPING" for _, n, _ in world.daemon.notifications.heard)
+        assert world.daemon.told("STOPPING")
         # Drained: what is decided is published and committed, the partitions are given back.
         rows = world.sql("SELECT next_offset - published_offset, owner FROM consumer_progress")
         assert all(row == (0, None) for row in rows), rows
@@ -89,8 +89,7 @@ def a_second_sigterm_ends_it_at_once(t):
         world.send(world.factory(43).make(500))
         wait_until(lambda: world.open_transactions() > 0, 10, "a transaction waits")
         world.daemon.child.signal(signal.SIGTERM)
-        wait_until(lambda: any(n == "STOPPING" for _, n, _ in world.daemon.notifications.heard),
-                   5, "STOPPING=1")
+        wait_until(lambda: world.daemon.told("STOPPING"), 5, "STOPPING=1")
         world.daemon.child.signal(signal.SIGTERM)
         begin = time.monotonic()
         assert world.daemon.child.wait(3) == 0

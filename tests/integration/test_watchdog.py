@@ -41,8 +41,7 @@ def worker_threads(pid):
 
 
 def signs(daemon, since):
-    return sum(1 for at, name, _ in daemon.notifications.heard
-               if name == "WATCHDOG" and at > since)
+    return len(daemon.told("WATCHDOG", since=since))
 
 
 def started(t):

@@ -115,9 +115,14 @@ class Daemon:
         wait_until(ready, seconds, lambda: "READY=1 (last status: %s)" % self.status)
         return self
 
+    def told(self, *names, since=0.0):
+        """(name, value) of what systemd was told since then of these names, in its order."""
+        return [(name, value) for at, name, value in self.notifications.heard
+                if name in names and at > since]
+
     @property
     def ready(self):
-        return any(name == "READY" for _, name, _ in self.notifications.heard)
+        return bool(self.told("READY"))
 
     @property
     def statuses(self):
