@@ -11,8 +11,7 @@
 /* config_origin.line without a file. */
 enum { LINE_DEFAULT = 0, LINE_SET = -1 };
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static size_t key_count(void)
 {
@@ -58,8 +57,7 @@ void config_free(struct config *c)
 	free(c);
 }
 
-/* ---- where a value comes from
- * -------------------------------------------------------------------- */
+/* ---- where a value comes from ---------------------------------------------------------------- */
 
 const char *config_place(const char *file, int line, char ret[CONFIG_WHERE_BYTES])
 {
@@ -86,8 +84,7 @@ const char *config_where(
 	return config_place(o->file, o->line, ret);
 }
 
-/* ---- values
- * -------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 /* What is being set and where it was given. */
 struct setting {
@@ -339,8 +336,7 @@ enum result config_set_argument(struct config *c, const char *argument, struct e
 	return config_set(c, key, argument + length + 1, NULL, LINE_SET, err);
 }
 
-/* ---- properties
- * ---------------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 const char *config_property(const struct config *c, const char *name)
 {

@@ -70,8 +70,7 @@ static enum result check_below(const struct config *c, size_t low, size_t high, 
 		config_key_name(key_of(low)), n[0], config_where(c, key_of(low), where));
 }
 
-/* ---- Kafka
- * --------------------------------------------------------------------------------------- */
+/* ---- Kafka ----------------------------------------------------------------------------------- */
 
 static bool name_characters(const char *s)
 {
@@ -170,8 +169,7 @@ static enum result check_max_poll_interval(const struct config *c, struct error 
 	return RESULT_OK;
 }
 
-/* ---- database and lock
- * --------------------------------------------------------------------------- */
+/* ---- database and lock ----------------------------------------------------------------------- */
 
 static enum result check_conninfo(const struct config *c, struct error *err)
 {
@@ -250,8 +248,7 @@ static enum result check_lock_times(const struct config *c, struct error *err)
 		c->lock.wait_ms + c->lock.redis_timeout_ms, c->database.transaction_timeout_ms);
 }
 
-/* ---- the rest
- * ------------------------------------------------------------------------------------ */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static enum result check_batch(const struct config *c, struct error *err)
 {

@@ -161,8 +161,7 @@ static void table_is_whole(void **state)
 	assert_false(find("kafka.topic")->reloadable);
 }
 
-/* ---- the rules of one key
- * ------------------------------------------------------------------------ */
+/* ---- the rules of one key -------------------------------------------------------------------- */
 
 static void refused(struct config *c, const struct config_key *key, const char *text)
 {
@@ -321,8 +320,7 @@ static void messages_say_where_what_and_what_is_allowed(void **state)
 		"kafka.workers: 65 is above 64 (allowed: 1 to 64)");
 }
 
-/* ---- finding
- * ------------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static void typos_get_a_guess(void **state)
 {
@@ -363,8 +361,7 @@ static void typos_get_a_guess(void **state)
 		assert_ptr_equal(config_find(k->section, k->name, NULL), k);
 }
 
-/* ---- --set
- * --------------------------------------------------------------------------------------- */
+/* ---- --set ----------------------------------------------------------------------------------- */
 
 static void argument_is_split_at_the_first_equals_sign(void **state)
 {
@@ -458,8 +455,7 @@ static void where_a_value_comes_from_is_kept(void **state)
 	config_free(c);
 }
 
-/* ---- memory
- * -------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void no_memory_is_told_and_changes_nothing(void **state)
 {

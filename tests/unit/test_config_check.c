@@ -6,8 +6,7 @@
 
 #include "core/conninfo.h"
 
-/* ---- rules between keys
- * -------------------------------------------------------------------------- */
+/* ---- rules between keys ---------------------------------------------------------------------- */
 
 struct check_case {
 	const char *in_file[4]; /* given at f:1, f:2, ... */

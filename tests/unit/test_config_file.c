@@ -62,8 +62,7 @@ static void refused(const char *text, const char *expected)
 	refused_bytes(text, strlen(text), expected);
 }
 
-/* ---- what is read
- * -------------------------------------------------------------------------------- */
+/* ---- what is read ---------------------------------------------------------------------------- */
 
 static void values_of_each_type_are_read(void **state)
 {
@@ -136,8 +135,7 @@ static void line_of_each_value_is_kept(void **state)
 	config_free(c);
 }
 
-/* ---- what is refused
- * ----------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 /* `literal` at line 3 of a file, as the value of the key. */
 static void with_literal(const struct config_key *k, const char *literal, const char *expected)
@@ -314,8 +312,7 @@ static void file_that_cannot_be_read_is_named(void **state)
 	refused_bytes(large, 65535, ":65531: bad: a setting outside");
 }
 
-/* ---- loading
- * ------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static void set_beats_the_file_and_the_file_the_default(void **state)
 {
@@ -376,8 +373,7 @@ static void loading_ends_at_the_first_mistake(void **state)
 	assert_null(c);
 }
 
-/* ---- the shipped file and the printed one
- * -------------------------------------------------------- */
+/* ---- the shipped file and the printed one ---------------------------------------------------- */
 
 static void shipped_file_holds_every_default(void **state)
 {

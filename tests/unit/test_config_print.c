@@ -8,8 +8,7 @@
 
 #include "io/config_file.h"
 
-/* ---- printing
- * ------------------------------------------------------------------------------------ */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static char *printed(const struct config *c)
 {
@@ -93,8 +92,7 @@ static void print_shows_no_secret(void **state)
 	config_free(c);
 }
 
-/* ---- and reading it again -----------------------------------------------------------------------
- */
+/* ---- and reading it again -------------------------------------------------------------------- */
 
 static struct config *print_and_read(const struct config *c)
 {
