@@ -30,6 +30,8 @@ struct stock {
 	bool known;        /* set by the ledger: there is such a type */
 	int64_t remaining; /* set by the ledger, lowered by decide.c */
 	int64_t taken;     /* by this slice; what the ledger subtracts */
+	int64_t guess;     /* the ledger's own: it will probably be so many ... */
+	int64_t given;     /* ... and these are subtracted already */
 };
 
 struct batch {

@@ -137,7 +137,8 @@ struct ledger_ops {
 	 * and say so by b->stock_read: that saves small batches a round trip.
 	 * REJECT: the server refuses some row's data. */
 	enum result (*begin)(void *self, struct batch *b, struct error *err);
-	/* Lock the stock rows of b->stock by ascending id and read them. */
+	/* Lock the stock rows of b->stock by ascending id and read them; it may take already what
+	 * will probably be taken, and write() then corrects that. */
 	enum result (*lock_stock)(void *self, struct batch *b, struct error *err);
 	/* Write what was decided: stock taken, statuses predicted wrongly, letters of conflicts. */
 	enum result (*write)(void *self, struct batch *b, struct error *err);

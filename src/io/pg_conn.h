@@ -22,7 +22,7 @@ struct pg_statement {
 	const char *sql;
 };
 
-enum { PG_RESULTS_MAX = 8 };
+enum { PG_RESULTS_MAX = 10 };
 
 /* What pg_conn_run() brings: one result a statement, in the order they were sent. */
 struct pg_results {

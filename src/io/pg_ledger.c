@@ -83,17 +83,67 @@ static void send_stock_ids(struct pg_ledger *l, const struct batch *b, enum pg_s
 	pg_transaction_send(l, id);
 }
 
-static void send_stock(struct pg_ledger *l, const struct batch *b)
+/* What is taken if every prediction comes true, and no payment existed. */
+static void guess(struct batch *b)
+{
+	struct stock *s = NULL;
+
+	for (size_t i = 0; i < b->stock_count; i++)
+		b->stock[i].guess = b->stock[i].given = 0;
+	for (size_t i = 0; i < b->candidate_count; i++) {
+		const struct candidate *c = &b->candidates[i];
+		const struct record *r = &b->records[c->record];
+
+		if (c->exists || r->predicted != PAYMENT_CONFIRMED)
+			continue;
+		if (!s || s->id != r->event.ticket_type_id)
+			s = batch_find_stock(b, r->event.ticket_type_id);
+		s->guess += r->event.quantity;
+	}
+}
+
+/* What the guess is, or what is missing from it or too much. Returns how many types are sent. */
+static int64_t send_numbers(struct pg_ledger *l, const struct batch *b, enum pg_statement_id id)
+{
+	int64_t rows = 0;
+
+	pg_params_reset(&l->params, 2);
+	pg_params_array(&l->params, 0, PG_TYPE_INT8);
+	pg_params_array(&l->params, 1, PG_TYPE_INT8);
+	for (size_t i = 0; i < b->stock_count; i++) {
+		const struct stock *s = &b->stock[i];
+		int64_t n = id == PG_GUESS_STOCK ? s->guess : s->taken - s->given;
+
+		if (n == 0)
+			continue;
+		pg_params_add_int8(&l->params, 0, s->id);
+		pg_params_add_int8(&l->params, 1, n);
+		rows++;
+	}
+	if (rows > 0)
+		pg_transaction_send(l, id);
+	return rows;
+}
+
+/*
+ * Lock the stock, read it, and take at once what will probably be taken: where the guess is right,
+ * as it mostly is, nothing is left to be written, and the locks are held for a round trip less.
+ *
+ * returns: was there a guess?
+ */
+static bool send_stock(struct pg_ledger *l, struct batch *b)
 {
 	send_stock_ids(l, b, PG_LOCK_STOCK);
 	send_stock_ids(l, b, PG_READ_STOCK);
+	guess(b);
+	return send_numbers(l, b, PG_GUESS_STOCK) > 0;
 }
 
 /*
  * All three lists ascend by id. A type counts as known when its row was locked and then read: one
  * that appeared in between is not ours to decide on yet.
  */
-static void read_stock(struct batch *b, const PGresult *locked, const PGresult *read)
+static void read_rows(struct batch *b, const PGresult *locked, const PGresult *read)
 {
 	int lock_row = 0, read_row = 0;
 
@@ -112,6 +162,18 @@ static void read_stock(struct batch *b, const PGresult *locked, const PGresult *
 	}
 }
 
+/* The answers from at[0] on. Where less was left than the guess, nothing was taken. */
+static void read_stock(struct batch *b, PGresult *const *at, bool guessed)
+{
+	read_rows(b, at[0], at[1]);
+	for (int row = 0; guessed && row < PQntuples(at[2]); row++) {
+		struct stock *s = batch_find_stock(b, pg_result_int(at[2], row, 0));
+
+		if (s)
+			s->given = s->guess;
+	}
+}
+
 /* ---- begin ---------------------------------------------------------------------------------- */
 
 static enum result pg_ledger_begin(void *self, struct batch *b, struct error *err)
@@ -121,7 +183,7 @@ static enum result pg_ledger_begin(void *self, struct batch *b, struct error *er
 	enum pg_way way = pg_payments_way(l, b);
 	int64_t letters;
 	int payments, stock;
-	bool parked;
+	bool parked, guessed = false;
 	CLEANUP(pg_results_clear) struct pg_results results = {.failed = -1};
 	struct error why = {0};
 	size_t existing = 0;
@@ -137,7 +199,7 @@ static enum result pg_ledger_begin(void *self, struct batch *b, struct error *er
 	/* The others' payments are not written yet, and stock rows come last. */
 	b->stock_read = b->stock_early && way == PG_WAY_INSERT;
 	if (b->stock_read)
-		send_stock(l, b);
+		guessed = send_stock(l, b);
 	r = pg_transaction_run(l, &results, &why);
 	if (r != RESULT_OK) {
 		if (way == PG_WAY_INSERT && results.failed == payments)
@@ -157,7 +219,7 @@ static enum result pg_ledger_begin(void *self, struct batch *b, struct error *er
 	if (r != RESULT_OK)
 		return r;
 	if (b->stock_read)
-		read_stock(b, results.at[stock], results.at[stock + 1]);
+		read_stock(b, &results.at[stock], guessed);
 	parked = letters > 0 && pg_transaction_rows(results.at[LETTERS]) < letters;
 	return existing > 0 || parked ? read_existing(l, b, parked, err) : RESULT_OK;
 }
@@ -173,6 +235,7 @@ static enum result pg_ledger_lock_stock(void *self, struct batch *b, struct erro
 {
 	struct pg_ledger *l = self;
 	CLEANUP(pg_results_clear) struct pg_results results = {.failed = -1};
+	bool guessed;
 	int skip;
 	enum result r;
 
@@ -181,11 +244,11 @@ static enum result pg_ledger_lock_stock(void *self, struct batch *b, struct erro
 	if (b->stock_count == 0)
 		return RESULT_OK;
 	skip = pg_transaction_timeouts(l);
-	send_stock(l, b);
+	guessed = send_stock(l, b);
 	r = pg_transaction_run(l, &results, err);
 	if (r != RESULT_OK)
 		return r;
-	read_stock(b, results.at[skip], results.at[skip + 1]);
+	read_stock(b, &results.at[skip], guessed);
 	return RESULT_OK;
 }
 
@@ -196,25 +259,6 @@ struct expected_rows {
 	const char *what;
 	int64_t rows; /* -1: any number */
 };
-
-static int64_t send_taken(struct pg_ledger *l, const struct batch *b)
-{
-	int64_t rows = 0;
-
-	pg_params_reset(&l->params, 2);
-	pg_params_array(&l->params, 0, PG_TYPE_INT8);
-	pg_params_array(&l->params, 1, PG_TYPE_INT8);
-	for (size_t i = 0; i < b->stock_count; i++) {
-		if (b->stock[i].taken == 0)
-			continue;
-		pg_params_add_int8(&l->params, 0, b->stock[i].id);
-		pg_params_add_int8(&l->params, 1, b->stock[i].taken);
-		rows++;
-	}
-	if (rows > 0)
-		pg_transaction_send(l, PG_TAKE_STOCK);
-	return rows;
-}
 
 static int64_t send_statuses(struct pg_ledger *l, const struct batch *b)
 {
@@ -250,7 +294,7 @@ static enum result pg_ledger_write(void *self, struct batch *b, struct error *er
 	if (!l->in_transaction)
 		return not_open(l, err);
 	skip = pg_transaction_timeouts(l);
-	rows = send_taken(l, b);
+	rows = send_numbers(l, b, PG_TAKE_STOCK);
 	if (rows > 0)
 		expected[count++] = (struct expected_rows){"ticket types", rows};
 	rows = send_statuses(l, b);

@@ -96,6 +96,11 @@ const struct pg_statement pg_statements[PG_STATEMENT_COUNT] = {
 	STATEMENT(PG_TAKE_STOCK, "take from the stock",
 		"UPDATE ticket_type t SET remaining = t.remaining - w.taken"
 		" FROM unnest($1::bigint[], $2::bigint[]) AS w(id, taken) WHERE t.id = w.id"),
+	/* Sent before it is decided, so it may be too much: then nothing of that type is taken. */
+	STATEMENT(PG_GUESS_STOCK, "take from the stock",
+		"UPDATE ticket_type t SET remaining = t.remaining - w.taken"
+		" FROM unnest($1::bigint[], $2::bigint[]) AS w(id, taken)"
+		" WHERE t.id = w.id AND t.remaining >= w.taken RETURNING t.id"),
 	STATEMENT(PG_SET_STATUS, "correct payments' status",
 		"UPDATE payment p SET status = w.status"
 		" FROM unnest($1::text[], $2::text[]) AS w(order_id, status)"

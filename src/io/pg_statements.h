@@ -20,6 +20,7 @@ enum pg_statement_id {
 	PG_LOCK_STOCK,
 	PG_READ_STOCK,
 	PG_TAKE_STOCK,
+	PG_GUESS_STOCK,
 	PG_SET_STATUS,
 
 	PG_CLAIM,
