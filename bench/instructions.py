@@ -12,6 +12,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUDGET = os.path.join(HERE, "instructions.budget")
@@ -28,6 +29,30 @@ def collected(program, stage, events):
     found = re.search(r"Collected : (\d+)", done.stderr)
     assert done.returncode == 0 and found, "%s\n%s" % (" ".join(command), done.stderr)
     return int(found.group(1))
+
+
+def by_function(program, stage, events):
+    """function -> instructions, its callees' not included."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = os.path.join(directory, "callgrind.out")
+        subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out, program,
+                        stage, "--batch", str(BATCH), "--events", str(events)],
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True)
+        text = subprocess.run(["callgrind_annotate", "--threshold=100", out], capture_output=True,
+                              text=True, timeout=60, check=True).stdout
+    found = {}
+    for count, name in re.findall(r"^ *([\d,]+) \([^)]*\) +[^ ]*?:([\w.']+) \[", text, re.M):
+        found[name] = found.get(name, 0) + int(count.replace(",", ""))
+    return found
+
+
+def profile(build, most):
+    """(stage, [(function, instructions an event)]), the costliest first."""
+    program = os.path.join(build, "bench", "stages")
+    for stage in STAGES:
+        few, many = (by_function(program, stage, n) for n in (FEW, MANY))
+        cost = {name: (n - few.get(name, 0)) / (MANY - FEW) for name, n in many.items()}
+        yield stage, sorted(cost.items(), key=lambda item: -item[1])[:most]
 
 
 def measure(build):
@@ -75,6 +100,9 @@ def update(build, found):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench instructions", description=__doc__)
     parser.add_argument("--update", action="store_true", help="what is measured is the new budget")
+    parser.add_argument("--functions", type=int, default=0, metavar="N",
+                        help="and the N functions that execute most, of each stage (that of batch "
+                        "holds decode's)")
     options = parser.parse_args()
     build = os.path.join(HERE, "..", "build")
     found = measure(build)
@@ -84,6 +112,8 @@ def main():
     print("%-8s %13s %8s" % ("stage", "instructions", "budget"))
     for stage, count in found.items():
         print("%-8s %13d %8d" % (stage, count, allowed[stage]))
+    for stage, functions in profile(build, options.functions) if options.functions else ():
+        print("%s: %s" % (stage, ", ".join("%s %.0f" % item for item in functions)))
     if built_with(build) != compiler:
         print("built with %s, the budget is for %s" % (built_with(build), compiler))
         return 0
