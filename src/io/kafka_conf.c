@@ -61,7 +61,7 @@ static const struct setting long_queue[] = {
 /* Since 2.2 that time is a setting, and the queue may be short. */
 static const struct setting short_queue[] = {
 	{"fetch.queue.backoff.ms", "5"},
-	{"queued.min.messages", "5000"},
+	{"queued.min.messages", "2000"},
 	{"queued.max.messages.kbytes", "4096"},
 	{NULL, NULL},
 };
