@@ -113,20 +113,20 @@ class Report:
 
     # ---- pictures
 
-    def bars(self, value, label="run", suffix="", rows=None):
+    def bars(self, value, rows):
         """A bar for each row; nothing without gnuplot."""
-        rows = [r for r in (rows or self.rows) if r.get(value) is not None]
-        data = "\n".join('"%s" %s' % (str(r[label]).replace('"', ""), r[value]) for r in rows)
-        self.plot(suffix, """
+        data = "\n".join('"%s" %.0f' % (r["run"].replace('"', ""), r[value]) for r in rows)
+        self.plot("", """
             set style fill solid 0.7
-            set boxwidth 0.7
-            set yrange [0:*]
-            set ylabel "{value}"
-            set xtics rotate by -35 scale 0
-            set grid ytics
-            plot $data using 0:2:xtic(1) with boxes notitle lc rgb "#30638e", \\
-                 $data using 0:2:2 with labels offset 0,0.6 font ",8" notitle
-            """.format(value=value), {"data": data})
+            set xrange [0:*]
+            set offsets 0, graph 0.1, 0.5, 0.5
+            set yrange [] reverse
+            set xlabel "{value}"
+            set ytics scale 0 noenhanced
+            set grid xtics
+            plot $data using ($2/2):0:($2/2):(0.35):ytic(1) with boxxy notitle lc rgb "#30638e", \\
+                 $data using 2:0:2 with labels left offset 0.5,0 font ",8" notitle
+            """.format(value=value), {"data": data}, height=120 + 18 * len(rows))
 
     def curves(self, suffix, xlabel, ylabel, curves, settings=""):
         """curves: name -> [(x, y)]"""
@@ -137,11 +137,12 @@ class Report:
         self.plot(suffix, 'set xlabel "%s"\nset ylabel "%s"\nset grid\nset key below\n'
                   "%s\nplot %s" % (xlabel, ylabel, settings, plots), blocks)
 
-    def plot(self, suffix, script, blocks):
+    def plot(self, suffix, script, blocks, height=480):
         if not shutil.which("gnuplot") or not any(blocks.values()):
             return
         path = self.path(suffix + ".png")
-        text = 'set terminal pngcairo size 900,480 font "sans,10"\nset output "%s"\n' % path
+        text = 'set terminal pngcairo size 900,%d font "sans,10"\n' % height
+        text += 'set output "%s"\n' % path
         text += 'set title "%s" noenhanced\n' % self.title
         text += "".join("$%s << EOD\n%s\nEOD\n" % block for block in blocks.items()) + script
         done = subprocess.run(["gnuplot"], input=text, capture_output=True, text=True, check=False)
