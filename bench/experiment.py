@@ -97,11 +97,14 @@ class Experiment:
         self.curves.setdefault(load.name, {})[name] = found.pop("curve")
         self.report.add(run=name, load=load.name, **found)
 
-    def floor(self, load):
-        self.lab.progress.next("floor, " + load.name)
+    def answered_without_a_database(self, load):
         with self.lab.world() as world, self.lab.echo(
                 world, load.options.get("linger_ms", 0)):
-            found = run_load(self.lab, world, load)
+            return run_load(self.lab, world, load)
+
+    def floor(self, load):
+        self.lab.progress.next("floor, " + load.name)
+        found = self.answered_without_a_database(load)
         assert found["failed"] == 0, found
         self.add("no database (floor)", load, found)
 
@@ -109,9 +112,7 @@ class Experiment:
         """Small requests are other work for the broker than a backlog: it compiles anew."""
         warm_up(self.lab, self.options.flood)
         self.lab.progress.say("warming up for steady loads")
-        load = steady(4 * BUSY_RATE, self.options.seconds)
-        with self.lab.world() as world, self.lab.echo(world, load.options["linger_ms"]):
-            run_load(self.lab, world, load)
+        self.answered_without_a_database(steady(4 * BUSY_RATE, self.options.seconds))
 
     def daemon(self, shape, load, work_ms=0):
         self.lab.progress.next("%s, %s" % (shape.name, load.name))

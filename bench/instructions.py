@@ -21,13 +21,20 @@ FEW, MANY, BATCH = 2000, 6000, 1000
 ALLOWED = 1.10
 
 
-def collected(program, stage, events):
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, stage,
+def callgrind(program, stage, events, out="/dev/null"):
+    """What valgrind says; the profile goes to `out`."""
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out, program, stage,
                "--batch", str(BATCH), "--events", str(events)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=300, check=False)
-    found = re.search(r"Collected : (\d+)", done.stderr)
-    assert done.returncode == 0 and found, "%s\n%s" % (" ".join(command), done.stderr)
+    assert done.returncode == 0, "%s\n%s" % (" ".join(command), done.stderr)
+    return done.stderr
+
+
+def collected(program, stage, events):
+    said = callgrind(program, stage, events)
+    found = re.search(r"Collected : (\d+)", said)
+    assert found, said
     return int(found.group(1))
 
 
@@ -35,9 +42,7 @@ def by_function(program, stage, events):
     """function -> instructions, its callees' not included."""
     with tempfile.TemporaryDirectory() as directory:
         out = os.path.join(directory, "callgrind.out")
-        subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out, program,
-                        stage, "--batch", str(BATCH), "--events", str(events)],
-                       stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True)
+        callgrind(program, stage, events, out)
         text = subprocess.run(["callgrind_annotate", "--threshold=100", out], capture_output=True,
                               text=True, timeout=60, check=True).stdout
     found = {}

@@ -12,7 +12,6 @@
 #include "io/kafka_query.h"
 
 DEFINE_CLEANUP(rd_kafka_topic_partition_list_t *, rd_kafka_topic_partition_list_destroy)
-DEFINE_CLEANUP(rd_kafka_conf_t *, rd_kafka_conf_destroy)
 
 enum {
 	COMMIT_WAIT_MS = 3000,

@@ -24,8 +24,7 @@ def again(world, once=False):
 
 def told_to_stop(daemon):
     daemon.child.signal(signal.SIGTERM)
-    wait_until(lambda: daemon.told("STOPPING"), 5,
-               "STOPPING=1")
+    wait_until(lambda: daemon.told("STOPPING"), 5, "STOPPING=1")
 
 
 @case

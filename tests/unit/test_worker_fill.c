@@ -104,6 +104,17 @@ static int64_t with_records_waiting(struct fake_world *w, int count)
 	return w->now_us;
 }
 
+/* The same with a burst of two behind that record, whose transaction takes as long. */
+static int64_t with_records_behind_a_burst(struct fake_world *w, int count)
+{
+	(void)with_records_waiting(w, 2);
+	fake_until_saw(w, "begin:0@1-2");
+	fake_script(w, (struct fake_answer){.call = CALL_COMMIT, .takes_us = 2000});
+	fake_orders(w, 0, count);
+	fake_until_saw(w, "COMMIT");
+	return w->now_us;
+}
+
 static void a_burst_behind_a_record_that_found_us_rested_does_not_rest(void **state)
 {
 	struct fake_world *w = *state;
@@ -116,14 +127,8 @@ static void a_burst_behind_a_record_that_found_us_rested_does_not_rest(void **st
 static void records_that_wait_behind_a_burst_rest_as_long_as_a_few_small_batches(void **state)
 {
 	struct fake_world *w = *state;
-	int64_t ended_us;
+	int64_t ended_us = with_records_behind_a_burst(w, 2);
 
-	(void)with_records_waiting(w, 2);
-	fake_until_saw(w, "begin:0@1-2");
-	fake_script(w, (struct fake_answer){.call = CALL_COMMIT, .takes_us = 2000});
-	fake_orders(w, 0, 2);
-	fake_until_saw(w, "COMMIT");
-	ended_us = w->now_us;
 	fake_until_saw(w, "begin:0@3-4");
 	assert_in_range(w->now_us - ended_us, 6000, 8000);
 	assert_int_equal(fake_count_prefix(w, "begin"), 2);
@@ -132,14 +137,8 @@ static void records_that_wait_behind_a_burst_rest_as_long_as_a_few_small_batches
 static void many_waiting_records_do_not_rest(void **state)
 {
 	struct fake_world *w = *state;
-	int64_t ended_us;
+	int64_t ended_us = with_records_behind_a_burst(w, 1000);
 
-	(void)with_records_waiting(w, 2);
-	fake_until_saw(w, "begin:0@1-2");
-	fake_script(w, (struct fake_answer){.call = CALL_COMMIT, .takes_us = 2000});
-	fake_orders(w, 0, 1000);
-	fake_until_saw(w, "COMMIT");
-	ended_us = w->now_us;
 	fake_until_saw(w, "begin:0@3-1002");
 	assert_in_range(w->now_us - ended_us, 0, 1000);
 }
